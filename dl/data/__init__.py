@@ -1,0 +1,6 @@
+from dl.data.digits import digits
+from dl.data.split import Data, Split
+from dl.data.street import street_digits
+from dl.data.svhn import MissingError, svhn
+
+__all__ = ["Data", "MissingError", "Split", "digits", "street_digits", "svhn"]
