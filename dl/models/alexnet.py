@@ -1,0 +1,43 @@
+"""AlexNet: Krizhevsky, Sutskever, Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+
+The five convolutions have the widths of the one-column version (Krizhevsky, "One weird trick", 2014: 64, 192, 384,
+256, 256), as torchvision's. Changes for 32 px:
+- stem 5x5 with stride 1 instead of 11x11 with stride 4, which would leave 7x7 of a 32x32 image (and torchvision's
+  AlexNet raises an error below 63 px);
+- batch norm instead of local response normalisation: without it the network is at the mercy of its initialisation and
+  learning rate, which is what the document ran into ("stable at 18%");
+- two hidden linear layers of 1,024 instead of 4,096, dropout 0.3 instead of 0.5: ten classes, not a thousand.
+"""
+
+from torch import nn
+
+from dl.models.init import kaiming
+from dl.models.plan import Plan
+from dl.train import Recipe
+
+
+def alexnet(classes: int = 10) -> nn.Sequential:
+    """(N, 3, 32, 32) float -> logits (N, classes); 7,707,594 parameters for ten classes."""
+
+    def conv(cin: int, cout: int, size: int) -> list[nn.Module]:
+        # no bias: batch norm has one
+        return [nn.Conv2d(cin, cout, size, padding=size // 2, bias=False), nn.BatchNorm2d(cout), nn.ReLU()]
+
+    pool = nn.MaxPool2d(3, stride=2, padding=1)  # overlapping, section 3.4; halves the side
+    return kaiming(
+        nn.Sequential(
+            *conv(3, 64, 5), pool,  # (N, 64, 16, 16)
+            *conv(64, 192, 5), pool,  # (N, 192, 8, 8)
+            *conv(192, 384, 3),
+            *conv(384, 256, 3),
+            *conv(256, 256, 3), pool,  # (N, 256, 4, 4)
+            nn.Flatten(),
+            nn.Dropout(0.3), nn.Linear(256 * 4 * 4, 1024), nn.ReLU(),
+            nn.Dropout(0.3), nn.Linear(1024, 1024), nn.ReLU(),
+            nn.Linear(1024, classes),
+        )
+    )  # fmt: skip
+
+
+FULL = Plan(alexnet, Recipe(lr=0.05))
+QUICK = Plan(alexnet, Recipe(epochs=5, batch_size=64, lr=0.02, cutout=0, translate=2), images=1800)

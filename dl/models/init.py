@@ -1,0 +1,22 @@
+"""Initialisation that keeps the signal alive at any depth."""
+
+from torch import nn
+
+
+def kaiming(net: nn.Module) -> nn.Module:
+    """He et al., "Delving deep into rectifiers", 2015, eq. 10, in place; the last linear layer, whose output is not
+    rectified, gets LeCun's 1/sqrt(fan_in), so that the logits start at a scale of about one.
+
+    PyTorch's default (uniform with gain 1/3) shrinks the signal by a factor of about 0.4 a layer: without batch norm
+    the logits of AlexNet then vary across samples by 3e-4 and those of VGG-16 by 4e-7, and the gradient is dead.
+    """
+    layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        nn.init.kaiming_normal_(
+            layer.weight,
+            mode="fan_out" if isinstance(layer, nn.Conv2d) else "fan_in",
+            nonlinearity="linear" if layer is layers[-1] else "relu",
+        )
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return net

@@ -1,0 +1,202 @@
+"""The training loop of every network: one screen, and nothing in the hot path waits for the device."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from dl.augment import augment
+from dl.data.split import Data, Split
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run, besides the model and the data. Raises ValueError where it cannot train."""
+
+    epochs: int = 10
+    batch_size: int = 512
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # sgd: Nesterov momentum where momentum > 0
+    lr: float = 0.1  # the peak
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4  # on weights of two and more dimensions only: not on biases and batch norms
+    schedule: Literal["linear", "constant"] = "linear"  # linear: warm-up to the peak, then down to zero
+    warmup: float = 0.25  # share of all steps
+    label_smoothing: float = 0.1
+    clip: float = 1.0  # largest norm of the gradient; 0: unlimited
+    ema: float = 0.0  # decay a step of the averaged weights that are evaluated; 0: none
+    translate: int = 4  # augmentation: see `augment`
+    rotate: float = 0.0
+    colour: float = 0.2
+    invert: float = 0.0
+    cutout: int = 8
+    seed: int = 0
+
+    def __post_init__(self):
+        rules = {
+            "epochs >= 1": self.epochs >= 1,
+            "batch_size >= 2 (batch norm needs two)": self.batch_size >= 2,
+            "optimizer one of sgd, adam, adamw": self.optimizer in ("sgd", "adam", "adamw"),
+            "lr > 0 and finite": 0 < self.lr < math.inf,
+            "0 <= momentum < 1": 0 <= self.momentum < 1,
+            "weight_decay >= 0": self.weight_decay >= 0,
+            "schedule one of linear, constant": self.schedule in ("linear", "constant"),
+            "0 <= warmup < 1": 0 <= self.warmup < 1,
+            "0 <= label_smoothing < 1": 0 <= self.label_smoothing < 1,
+            "clip >= 0": self.clip >= 0,
+            "0 <= ema < 1": 0 <= self.ema < 1,
+            "0 <= translate < 16 pixels": 0 <= self.translate < 16,
+            "0 <= rotate < 45 degrees": 0 <= self.rotate < 45,
+            "0 <= colour <= 1": 0 <= self.colour <= 1,
+            "0 <= invert <= 1": 0 <= self.invert <= 1,
+            "0 <= cutout <= 32 pixels": 0 <= self.cutout <= 32,
+            "seed >= 0": self.seed >= 0,
+        }
+        if broken := [rule for rule, holds in rules.items() if not holds]:
+            raise ValueError(f"this recipe cannot train, it needs {'; '.join(broken)}: {self}")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training data brought. Losses in nats an image, accuracies in 0..1."""
+
+    index: int  # from 1
+    train_loss: float  # mean over the epoch, on augmented images, in training mode
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float  # at the epoch's last step
+    grad_norm: float  # mean over the steps, before clipping
+    images_per_second: float  # training only
+    epoch_seconds: float  # training and validation
+
+
+class DivergedError(ArithmeticError):
+    """The loss is not finite any more."""
+
+
+def fit(
+    model: nn.Module,
+    data: Data,
+    recipe: Recipe,
+    device: torch.device | str = "cpu",
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Callable[[int], None] = lambda images: None,
+) -> list[Epoch]:
+    """Train `model` in place on `data.train`; report each epoch on `data.val`.
+
+    model: takes (N, C, H, W) pixels in 0..255, returns logits (N, classes); it moves to `device`.
+    data: lies on `device` as uint8 for the whole training (SVHN: 225 MB).
+    on_step: called with the number of images of each step; it must not wait for the device.
+    The same seed gives the same numbers on the same machine, bit for bit on a CPU. The last, incomplete batch of an
+    epoch is left out. Raises DivergedError when an epoch's loss is not finite, ValueError where the
+    training images are fewer than one batch.
+    """
+    device = torch.device(device)
+    if len(data.train) < recipe.batch_size:
+        raise ValueError(f"{len(data.train)} training images, but batches of {recipe.batch_size}")
+    cuda = device.type == "cuda"
+    model.to(device, memory_format=torch.channels_last if cuda else torch.contiguous_format)
+    train, val = data.train.to(device), data.val.to(device)
+    steps = len(train) // recipe.batch_size
+    optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_share(recipe, steps * recipe.epochs))
+    average = (
+        AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
+    )
+    torch.manual_seed(recipe.seed)  # dropout
+    order = torch.Generator().manual_seed(recipe.seed)
+    noise = torch.Generator(device).manual_seed(recipe.seed)
+    history = []
+    for index in range(1, recipe.epochs + 1):
+        began = time.perf_counter()
+        model.train()
+        total = torch.zeros(3, device=device)  # loss, hits, gradient norm: summed on the device
+        for x, y in batches(train, recipe.batch_size, order):
+            x = augment(x, noise, recipe.translate, recipe.rotate, recipe.colour, recipe.invert, recipe.cutout)
+            with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
+                logits = model(x)
+                loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip or math.inf)
+            optimizer.step()
+            schedule.step()
+            if average:
+                average.update_parameters(model)
+            total += torch.stack([loss.detach(), (logits.argmax(1) == y).float().mean(), norm])
+            on_step(len(y))
+        loss, accuracy, norm = (total / steps).tolist()  # the epoch's only wait for the device
+        seconds = time.perf_counter() - began
+        if not math.isfinite(loss):
+            raise DivergedError(f"loss {loss} in epoch {index} of {recipe.epochs}")
+        val_loss, val_accuracy = evaluate(average or model, val, device)
+        history.append(
+            Epoch(
+                index, loss, accuracy, val_loss, val_accuracy, schedule.get_last_lr()[0], norm,
+                steps * recipe.batch_size / seconds, time.perf_counter() - began,
+            )
+        )  # fmt: skip
+        on_epoch(history[-1])
+    if average:
+        model.load_state_dict(average.module.state_dict())
+    return history
+
+
+def batches(split: Split, size: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Full batches in an order drawn from `order`; the incomplete last one is left out."""
+    index = torch.randperm(len(split), generator=order).to(split.x.device)
+    for part in index[: len(index) // size * size].split(size):
+        yield split.x[part], split.y[part]
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.Optimizer:
+    """Weight decay on matrices and kernels only: on biases and batch norms it would only change their scale."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.nesterov and recipe.momentum > 0
+        return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=nesterov, fused=fused)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, recipe.lr, fused=fused)
+
+
+def lr_share(recipe: Recipe, steps: int) -> Callable[[int], float]:
+    """Step -> share of the peak learning rate: up over the warm-up, then linearly down to zero after the last step."""
+    if recipe.schedule == "constant":
+        return lambda step: 1.0
+    warmup = max(1, round(recipe.warmup * steps))
+    return lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, x: Tensor, device: torch.device | str = "cpu", batch_size: int = 1024) -> Tensor:
+    """Raw pixels (N, C, H, W) -> float32 logits (N, classes) on the CPU, in evaluation mode."""
+    device = torch.device(device)
+    model.eval()
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return torch.cat([model(part.to(device)).float() for part in x.split(batch_size)]).cpu()
+
+
+def evaluate(model: nn.Module, split: Split, device: torch.device | str = "cpu") -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy (0..1) of `model` on `split`."""
+    logits, y = predict(model, split.x, device), split.y.cpu()
+    return F.cross_entropy(logits, y).item(), (logits.argmax(1) == y).double().mean().item()
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto`: cuda, else mps, else cpu. ValueError where a named device is not there."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, found in there.items() if found))
+    if not there.get(name, False):
+        raise ValueError(f"no device {name!r} here: choose auto or {', '.join(k for k, v in there.items() if v)}")
+    return torch.device(name)
