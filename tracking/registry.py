@@ -1,0 +1,97 @@
+"""Registered models: exported with their preprocessing, loadable without this project's code, on any device."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import torch
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, infer_signature
+from torch import nn
+
+from tracking.run import Run
+
+CHAMPION = "champion"
+
+
+def register(
+    run: Run,
+    module: nn.Module,
+    name: str,
+    example: np.ndarray,
+    val_accuracy: float,
+    tags: Mapping[str, object] | None = None,
+    also: str | None = None,
+) -> str:
+    """Log `module` under `run` and register it as `name`; returns the version.
+
+    module: takes raw input, returns logits; left on the CPU in eval mode, which is what deployment needs.
+    example: raw input, two rows at least (one row would freeze the batch size at 1).
+    val_accuracy: 0..1; the alias `champion` moves here only if the champion's is lower.
+    also: a second registered model that the same weights compete for (the best of a whole zoo).
+
+    The file is a `torch.export` program (pt2): no pickle, no class of ours. mlflow.pyfunc puts its input on CUDA
+    where there is one and refuses a program that was exported on another device, so we export on the CPU and say so
+    in the model's own config: it predicts on every host, and `mlflow.pytorch.load_model(uri).to("cuda")` moves it,
+    since no device is baked into the graph. `extra_files/state_dict.pt` is for fine-tuning in the original class.
+    """
+    if len(example) < 2:
+        raise ValueError("the input example needs two rows at least: one row freezes the batch size")
+    module = module.cpu().eval()
+    with torch.no_grad():
+        logits = module(torch.from_numpy(example)).numpy()
+    with TemporaryDirectory() as folder:
+        weights = Path(folder, "state_dict.pt")
+        torch.save(module.state_dict(), weights)
+        info = Model.log(
+            artifact_path=None,
+            flavor=SimpleNamespace(save_model=_save_for_any_device),
+            flavor_name="pytorch",
+            name="model",
+            run_id=run.id,
+            pytorch_model=module,
+            input_example=example,
+            signature=infer_signature(example, logits),
+            serialization_format="pt2",
+            extra_files=[str(weights)],
+            pip_requirements=[
+                f"mlflow=={mlflow.__version__}",
+                f"torch=={torch.__version__.split('+')[0]}",
+                f"numpy=={np.__version__}",
+            ],
+        )
+    version = None
+    for registered in filter(None, (name, also)):
+        made = _version(run, registered, info.model_uri, {"val_accuracy": f"{val_accuracy:.6f}", **(tags or {})})
+        version = version or made
+        if val_accuracy > _champion_accuracy(run, registered):
+            run.client.set_registered_model_alias(registered, CHAMPION, made)
+    return version
+
+
+def _save_for_any_device(path: str, mlflow_model: Model, **kwargs) -> None:
+    mlflow.pytorch.save_model(path=path, mlflow_model=mlflow_model, **kwargs)
+    mlflow_model.flavors["python_function"]["config"] = {"device": "cpu"}
+    mlflow_model.save(str(Path(path, "MLmodel")))
+
+
+def _version(run: Run, name: str, uri: str, tags: Mapping[str, object]) -> str:
+    try:
+        run.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = {key: str(value) for key, value in tags.items()}
+    return str(run.client.create_model_version(name, uri, run_id=run.id, tags=tags).version)
+
+
+def _champion_accuracy(run: Run, name: str) -> float:
+    """Validation accuracy of the champion; below every accuracy where there is none yet."""
+    try:
+        champion = run.client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return -1.0
+    return float(champion.tags.get("val_accuracy", -1.0))

@@ -1,0 +1,272 @@
+"""MLflow runs: one parent a command, one child a network, trial or repeat.
+
+`start` adopts the run that `mlflow run` has made or creates one; `Run.child` nests below it. However a block ends, its
+run ends: FINISHED, FAILED (an exception), KILLED (Ctrl-C, SIGTERM). A child carries its parent's parameters and
+tags as well, because the UI's filters would otherwise hide it.
+"""
+
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Run as Record
+from mlflow.exceptions import MlflowException
+
+SOURCE_TAGS = ("mlflow.source.", "mlflow.user", "mlflow.project.")  # who and what code: same for children
+
+
+class Run:
+    """One MLflow run, open for logging. Made by `start` and `Run.child`."""
+
+    def __init__(self, client: MlflowClient, record: Record, inherited: Mapping[str, Mapping[str, str]]):
+        self.client = client
+        self.id = record.info.run_id
+        self.name = record.info.run_name
+        self.experiment = record.info.experiment_id
+        self._params = dict(record.data.params)
+        self._inherit = inherited  # {"params": ..., "tags": ...} for the children
+        self._pending: list = []  # asynchronous writes under way
+        self._failure: str | None = None
+
+    # --- parameters, tags, metrics -------------------------------------------------------------------------------
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Log parameters. Keys that stand already keep their value: `mlflow run` logs the raw text first."""
+        new = {key: str(value) for key, value in values.items() if key not in self._params}
+        self._params |= new
+        if new:
+            self.client.log_batch(self.id, params=[Param(key, value) for key, value in new.items()])
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in values.items()])
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics of one step in one call, without waiting for the store."""
+        batch = as_metrics(values, step)
+        self._pending.append(self.client.log_batch(self.id, metrics=batch, synchronous=False))
+
+    def flush(self) -> None:
+        """Wait until every metric has reached the store; raises what the store raised."""
+        while self._pending:
+            self._pending.pop(0).wait()
+
+    def fail(self, reason: str) -> None:
+        """This run is to end FAILED, for `reason` (tag `error`), although its block ends well."""
+        self._failure = reason
+        self.tags({"error": reason})
+
+    # --- artifacts -----------------------------------------------------------------------------------------------
+
+    def figure(self, path: str, figure) -> None:
+        self.client.log_figure(self.id, figure, path)
+
+    def table(self, path: str, rows: list[dict]) -> None:
+        """Log a list of equal-keyed dicts as a table that the UI shows and compares."""
+        columns = {key: [row.get(key) for row in rows] for key in rows[0]} if rows else {}
+        self.client.log_table(self.id, columns, path)
+
+    def json(self, path: str, content: dict | list) -> None:
+        self.client.log_dict(self.id, content, path)
+
+    def text(self, path: str, content: str) -> None:
+        self.client.log_text(self.id, content, path)
+
+    def file(self, path: str | Path, folder: str | None = None) -> None:
+        self.client.log_artifact(self.id, str(path), folder)
+
+    def note(self, markdown: str) -> None:
+        """The description that the UI shows on top of the run."""
+        self.tags({"mlflow.note.content": markdown})
+
+    def dataset(self, name: str, source: str, digest: str, rows: int, context: str) -> None:
+        """Log which data went in; `context` is "train", "val" or "test"."""
+        dataset = Dataset(
+            name=name,
+            digest=digest,
+            source_type="code",
+            source=json.dumps({"tags": {"mlflow.source.name": source}}),
+            profile=json.dumps({"num_rows": rows}),
+        )
+        self.client.log_inputs(self.id, [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])])
+
+    # --- children ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def child(
+        self, name: str, params: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None
+    ) -> Iterator["Run"]:
+        """A nested run; it ends when the block ends, however that ends."""
+        record = self._create(name, tags or {})
+        inherited = {
+            "params": self._inherit["params"] | (params or {}),
+            "tags": self._inherit["tags"] | (tags or {}),
+        }
+        child = Run(self.client, record, inherited)
+        with _ending(child):
+            child.params(inherited["params"])
+            yield child
+
+    def record(
+        self,
+        name: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, object],
+        series: Iterable[tuple[int, Mapping[str, float]]] = (),
+        final: Mapping[str, float] | None = None,
+        status: str = "FINISHED",
+    ) -> str:
+        """Write a child that is over already in three calls; returns its run id.
+
+        series: (step, metrics) pairs; final: metrics without a step; at most 1,000 values in all.
+        """
+        record = self._create(name, tags)
+        values = [metric for step, metrics in series for metric in as_metrics(metrics, step)]
+        self.client.log_batch(
+            record.info.run_id,
+            metrics=values + as_metrics(final or {}, 0),
+            params=[Param(key, str(value)) for key, value in (self._inherit["params"] | params).items()],
+        )
+        self.client.set_terminated(record.info.run_id, status)
+        return record.info.run_id
+
+    def children(self, kind: str | None = None) -> list[Record]:
+        """All children of this run, whatever their status, oldest first; `kind` filters by that tag."""
+        return children(self.client, self.experiment, self.id, kind)
+
+    def _create(self, name: str, tags: Mapping[str, object]) -> Record:
+        tags = self._inherit["tags"] | tags | {"mlflow.parentRunId": self.id}
+        return self.client.create_run(
+            self.experiment, run_name=name, tags={key: str(value) for key, value in tags.items()}
+        )
+
+
+@contextmanager
+def start(
+    name: str,
+    params: Mapping[str, object] | None = None,
+    tags: Mapping[str, object] | None = None,
+    resume: str | None = None,
+) -> Iterator[Run]:
+    """The parent run of one command.
+
+    Adopts the run of `mlflow run` (MLFLOW_RUN_ID) or creates one. With `resume` (a run id) that run is opened
+    again, its children that a dead process left RUNNING are ended as KILLED, and the run that `mlflow run` made for
+    this command only points to it. Raises LookupError where `resume` names no run.
+    """
+    params, tags = params or {}, tags or {}
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
+    client = MlflowClient()
+    if resume:
+        record = find(client, resume)
+        if fresh := os.environ.get("MLFLOW_RUN_ID"):
+            client.set_tag(fresh, "mlflow.note.content", f"Resumes run `{resume}`: see there.")
+            client.set_tag(fresh, "resumes", resume)
+        client.update_run(resume, status="RUNNING")
+        end_orphans(client, record)
+    else:
+        record = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else name)
+    os.environ.pop("MLFLOW_RUN_ID", None)  # a worker process would write into this run
+    tags = {"mlflow.runName": name, **tags}
+    client.log_batch(record.info.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+    record = client.get_run(record.info.run_id)
+    source = {key: value for key, value in record.data.tags.items() if key.startswith(SOURCE_TAGS)}
+    del tags["mlflow.runName"]
+    run = Run(client, record, {"params": params, "tags": source | tags})
+    with signals_end_the_block(), _ending(run):
+        run.params(params)
+        yield run
+
+
+@contextmanager
+def _ending(run: Run) -> Iterator[None]:
+    """End `run` with the status that its block earned, after its last metric has arrived."""
+    status = "FINISHED"
+    try:
+        yield
+        run.flush()
+        if run._failure is not None:
+            status = "FAILED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        raise
+    except BaseException as error:
+        status = "FAILED"
+        with suppress(MlflowException):
+            run.tags({"error": f"{type(error).__name__}: {error}"[:4000]})
+        raise
+    finally:
+        with suppress(MlflowException):
+            run.flush()
+        active = mlflow.active_run()
+        if active is not None and active.info.run_id == run.id:
+            mlflow.end_run(status)
+        else:
+            run.client.set_terminated(run.id, status)
+
+
+@contextmanager
+def signals_end_the_block() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise once; what comes later (mlflow's own clean-up sends more) must not break ours."""
+
+    def handle(number: int, _frame) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
+    before = {}
+    with suppress(ValueError):  # not in the main thread: then the caller's handlers stay
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def find(client: MlflowClient, run_id: str) -> Record:
+    """The run of that id; LookupError with one clear line where there is none."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        raise LookupError(f"no run {run_id!r} on {mlflow.get_tracking_uri()}") from error
+
+
+def children(client: MlflowClient, experiment: str, parent: str, kind: str | None = None) -> list[Record]:
+    query = f"tags.mlflow.parentRunId = '{parent}'" + (f" and tags.kind = '{kind}'" if kind else "")
+    found, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def end_orphans(client: MlflowClient, parent: Record) -> None:
+    """End what a killed process left RUNNING below `parent`."""
+    for child in children(client, parent.info.experiment_id, parent.info.run_id):
+        if child.info.status == "RUNNING":
+            client.set_terminated(child.info.run_id, "KILLED")
+
+
+def as_metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    """`inf` is stored by SQL back ends as 1.8e308, which no chart survives: not-a-number says it better."""
+    now = int(time.time() * 1000)
+    finite = {key: float(value) if math.isfinite(value) else math.nan for key, value in values.items()}
+    return [Metric(key, value, now, step) for key, value in finite.items()]
