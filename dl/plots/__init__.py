@@ -1,0 +1,30 @@
+"""Arrays in, matplotlib `Figure` out. No pyplot: no global state, no display, safe in threads.
+
+One look for all questions: Okabe and Ito's colour-blind safe palette (https://jfly.uni-koeln.de/color/),
+each colour paired with a line style and a marker, so that a black-and-white print reads as well.
+"""
+
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def figure(width: float = 8.0, height: float = 4.5) -> Figure:
+    """An empty figure; `width` and `height` in inches, 120 dots an inch (UI width, print quality)."""
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def style(index: int, markers: bool = True) -> dict:
+    """Line style of the `index`-th curve: colour, dashes and marker all differ."""
+    index %= len(COLOURS)
+    marker = {"marker": MARKERS[index], "markersize": 4} if markers else {}
+    return {"color": COLOURS[index], "linestyle": LINES[index], "linewidth": 1.6, **marker}
+
+
+def tidy(axes, title: str = "", x: str = "", y: str = "") -> None:
+    """Title, axis labels with units, a light grid, and no box on the right and on top."""
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,69 @@
+"""The house: entry points and MLproject agree, imports run one way, the README's commands are the ones CI runs."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+QUESTIONS = [name for name in ENTRIES if name != "tests"]
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_mlproject_and_click_agree(name):
+    entry = ENTRIES[name]
+    options = {option.name: option for option in importlib.import_module(f"entrypoints.{name}").main.params}
+    assert set(entry["parameters"]) == set(options)
+    assert f"python -m entrypoints.{name} " in entry["command"]
+    for key, spec in entry["parameters"].items():
+        assert f"--{key.replace('_', '-')} {{{key}}}" in entry["command"]
+        option = options[key]
+        assert option.type.convert(str(spec["default"]), option, None) == option.default, key
+
+
+def test_every_entry_point_has_its_file():
+    files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__"}
+    assert files == set(QUESTIONS)
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("dl", {"mlflow", "click", "tracking", "entrypoints", "tqdm"}),
+        ("tracking", {"click", "dl", "entrypoints"}),
+    ],
+)
+def test_imports_run_one_way(folder, forbidden):
+    files = list((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        assert not imported(path) & forbidden, path
+
+
+def test_requirements_are_pinned():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w\-\[\]]+==[\w.]+", line) for line in wanted)
+    # the mlflow that starts a run and the mlflow that the run logs with are the same
+    readme = (ROOT / "README.md").read_text()
+    assert next(line for line in wanted if line.startswith("mlflow==")) in readme
+
+
+def test_readme_names_only_entry_points_that_exist():
+    named = set(re.findall(r"-e (\w+)", (ROOT / "README.md").read_text()))
+    assert {"svhn_zoo", "tests"} <= named <= set(ENTRIES)
