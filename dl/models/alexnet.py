@@ -9,35 +9,41 @@ The five convolutions have the widths of the one-column version (Krizhevsky, "On
 - two hidden linear layers of 1,024 instead of 4,096, dropout 0.3 instead of 0.5: ten classes, not a thousand.
 """
 
+from dataclasses import replace
+from functools import partial
+
 from torch import nn
 
 from dl.models.init import kaiming
-from dl.models.plan import Plan
+from dl.models.plan import QUICK_RECIPE, Plan
 from dl.train import Recipe
 
 
-def alexnet(classes: int = 10) -> nn.Sequential:
-    """(N, 3, 32, 32) float -> logits (N, classes); 7,707,594 parameters for ten classes."""
+def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequential:
+    """(N, 3, 32, 32) float -> logits (N, classes); 7,707,594 parameters for ten classes.
 
-    def conv(cin: int, cout: int, size: int) -> list[nn.Module]:
-        # no bias: batch norm has one
-        return [nn.Conv2d(cin, cout, size, padding=size // 2, bias=False), nn.BatchNorm2d(cout), nn.ReLU()]
+    stride: the stem's; 2 quarters the arithmetic (and the first linear layer).
+    """
+
+    def conv(cin: int, cout: int, size: int, stride: int = 1) -> list[nn.Module]:
+        convolution = nn.Conv2d(cin, cout, size, stride, size // 2, bias=False)  # batch norm has the bias
+        return [convolution, nn.BatchNorm2d(cout), nn.ReLU()]
 
     pool = nn.MaxPool2d(3, stride=2, padding=1)  # overlapping, section 3.4; halves the side
     return kaiming(
         nn.Sequential(
-            *conv(3, 64, 5), pool,  # (N, 64, 16, 16)
+            *conv(3, 64, 5, stride), pool,  # (N, 64, 16, 16), sides halved where the stride is 2
             *conv(64, 192, 5), pool,  # (N, 192, 8, 8)
             *conv(192, 384, 3),
             *conv(384, 256, 3),
             *conv(256, 256, 3), pool,  # (N, 256, 4, 4)
             nn.Flatten(),
-            nn.Dropout(0.3), nn.Linear(256 * 4 * 4, 1024), nn.ReLU(),
-            nn.Dropout(0.3), nn.Linear(1024, 1024), nn.ReLU(),
+            nn.Dropout(dropout), nn.Linear(256 * (4 // stride) ** 2, 1024), nn.ReLU(),
+            nn.Dropout(dropout), nn.Linear(1024, 1024), nn.ReLU(),
             nn.Linear(1024, classes),
         )
     )  # fmt: skip
 
 
 FULL = Plan(alexnet, Recipe(lr=0.05))
-QUICK = Plan(alexnet, Recipe(epochs=5, batch_size=64, lr=0.02, cutout=0, translate=2), images=1800)
+QUICK = Plan(partial(alexnet, stride=2, dropout=0.0), replace(QUICK_RECIPE, lr=3e-4), images=3000)
