@@ -1,0 +1,44 @@
+"""The 1,797 handwritten digits that scikit-learn ships (question 3).
+
+They are the test part of the "Optical Recognition of Handwritten Digits" set (E. Alpaydin and C. Kaynak, UCI,
+1998, https://doi.org/10.24432/C50P49): 32x32 bitmaps of 43 writers, reduced to 8x8 counts of 0..16 inked
+pixels. They are not MNIST, which is 70,000 images of 28x28 in 0..255 from NIST's collection.
+"""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from dl.data.split import Data, Split
+
+HELD_OUT = 360  # images in the validation and in the test part: a fifth each
+
+
+def digits(seed: int = 0) -> Data:
+    """Train 1,077, validation 360 and test 360 images, all three stratified by digit.
+
+    Images are uint8 (N, 8, 8) in 0..16, labels int64 (N,). The same seed gives the same parts.
+    """
+    bunch = load_digits()
+    everything = Split(torch.from_numpy(bunch.images.astype(np.uint8)), torch.from_numpy(bunch.target))
+    development, test = divide(everything, seed)
+    train, val = divide(development, seed)
+    return Data("digits", "sklearn.datasets.load_digits (UCI optical digits, test part)", train, val, test)
+
+
+def resplit(data: Data, seed: int) -> Data:
+    """`data` with its train and validation images dealt anew, stratified; the test part stays as it is.
+
+    Repeated splits of this kind average out which images happened to be chosen for validation.
+    """
+    development = Split(torch.cat([data.train.x, data.val.x]), torch.cat([data.train.y, data.val.y]))
+    train, val = divide(development, seed)
+    return Data(data.name, data.source, train, val, data.test)
+
+
+def divide(split: Split, seed: int) -> tuple[Split, Split]:
+    """The split without, and only, `HELD_OUT` of its images, drawn with every digit's share kept."""
+    indices = np.arange(len(split))
+    rest, held = train_test_split(indices, test_size=HELD_OUT, stratify=split.y, random_state=seed)
+    return Split(split.x[rest], split.y[rest]), Split(split.x[held], split.y[held])
