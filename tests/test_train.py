@@ -103,7 +103,7 @@ def test_clipping_bounds_the_step():
     model, before = network(), network()
     fit(model, toy(16), replace(PLAIN, epochs=1, clip=1e-3, lr=1.0, momentum=0.0))
     moved = torch.cat([(a - b).flatten() for a, b in zip(model.parameters(), before.parameters(), strict=True)])
-    assert moved.norm() == pytest.approx(1e-3, rel=1e-3)
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_weight_decay_spares_biases_and_batch_norms():
