@@ -65,6 +65,7 @@ def main(models, dataset, data_dir, preset, recipe, epochs, images, seed, device
             row, history = train(run, name, plans[name], data, device)
             rows.append(row)
             histories[row["network"]] = history
+            click.echo(one_line(row))  # a log file has no progress bar
         summarise(run, rows, histories, data, preset)
     click.echo(as_markdown(rows))
     if data.name != "svhn":
@@ -219,6 +220,15 @@ def answer(done: list[dict], best: dict, majority: float, data: Data, preset: st
     if preset == "quick":
         lines.append("A quick run shows that everything works; it does not rank the networks: see the `full` preset.")
     return "\n\n".join(lines)
+
+
+def one_line(row: dict) -> str:
+    if "error" in row:
+        return f"{row['network']}: failed: {row['error']}"
+    return (
+        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {row['test_accuracy_se']:.1%} "
+        f"after {row['seconds']:,.0f} s, registered version {row['version']}"
+    )
 
 
 def as_markdown(rows: list[dict]) -> str:

@@ -2,11 +2,15 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
 from dl.data.split import Split
 from dl.data.street import CHUNK, CLASS_COUNTS, FONTS, PENS, VERSION, _atlas, draw, street_digits
+from dl.models import ZOO, Raw
+from dl.train import evaluate, fit
+from tests.conftest import REAL_CROPS
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,17 @@ def test_bad_arguments_are_refused_in_one_line(arguments, words):
 def test_draw_refuses_bad_arguments(n, seed):
     with pytest.raises(ValueError, match="street digits"):
         draw(n, seed)
+
+
+@pytest.mark.skipif(not REAL_CROPS.exists(), reason="the 700 real crops of SVHN are not at hand")
+def test_what_is_learnt_on_generated_digits_holds_on_real_ones():
+    """The quick preset's ResNet-18 (a minute on two cores) never sees a photograph and reads 60% of 700 real crops."""
+    plan = ZOO["resnet18"].quick
+    data = street_digits(plan.images, n_val=100, n_test=1)
+    torch.manual_seed(plan.recipe.seed)
+    model = Raw(plan.build(), *data.train.moments())
+    fit(model, data, plan.recipe)
+    with np.load(REAL_CROPS) as crops:
+        x = torch.from_numpy(crops["images"]).permute(0, 3, 1, 2).contiguous()
+        real = Split(x, torch.from_numpy(crops["labels"].astype(np.int64)))
+    assert evaluate(model, real)[1] >= 0.60

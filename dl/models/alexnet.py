@@ -46,4 +46,4 @@ def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequ
 
 
 FULL = Plan(alexnet, Recipe(lr=0.05))
-QUICK = Plan(partial(alexnet, stride=2, dropout=0.0), replace(QUICK_RECIPE, lr=3e-4), images=3000)
+QUICK = Plan(partial(alexnet, stride=2, dropout=0.0), replace(QUICK_RECIPE, lr=3e-4), images=2700)

@@ -34,4 +34,4 @@ def vgg16(stride: int = 1, classes: int = 10) -> nn.Sequential:
 
 
 FULL = Plan(vgg16, Recipe(lr=0.1))
-QUICK = Plan(partial(vgg16, stride=2), replace(QUICK_RECIPE, batch_size=32, lr=3e-4), images=2500)
+QUICK = Plan(partial(vgg16, stride=2), replace(QUICK_RECIPE, batch_size=32, lr=3e-4), images=2200)

@@ -98,16 +98,11 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     for axes in (by_epoch, by_time):
         axes.set_ylim(0, 1)
-        majority_line(axes, majority)
+        axes.axhline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
+    by_epoch.annotate(
+        "always the most frequent digit", (0.99, majority), xycoords=("axes fraction", "data"), fontsize=8, ha="right",
+        textcoords="offset points", xytext=(0, -9),
+    )  # fmt: skip
     fig.legend(*by_epoch.get_legend_handles_labels(), loc="outside lower center", ncols=len(histories), frameon=False)
     fig.suptitle(title)
     return fig
-
-
-def majority_line(axes, share: float) -> None:
-    """Where a network lands that always says the most frequent digit."""
-    axes.axhline(share, color=COLOURS[-1], linewidth=0.8, linestyle=":")
-    axes.annotate(
-        "always the most frequent digit", (0.99, share), xycoords=("axes fraction", "data"), fontsize=8, ha="right",
-        textcoords="offset points", xytext=(0, -9),
-    )  # fmt: skip
