@@ -34,11 +34,11 @@ def augment(
         x = _affine(x.float(), uniform, translate, rotate)
     elif translate:
         x = _crop(x, rng, translate)
-    x = x.float()
+    x = x.float()  # a copy, ours to change
     if colour:
         mean = x.mean((1, 2, 3), keepdim=True)
         contrast, brightness = uniform(1 - colour, 1 + colour, 1, 1, 1), uniform(-colour, colour, 1, 1, 1)
-        x = ((x - mean) * contrast + mean + 255 * brightness).clamp(0, 255)
+        x = x.mul_(contrast).add_(mean * (1 - contrast) + 255 * brightness).clamp_(0, 255)
     if invert:
         x = torch.where(uniform(0, 1, 1, 1, 1) < invert, 255 - x, x)
     if cutout:

@@ -102,7 +102,7 @@ def fit(
     if len(data.train) < recipe.batch_size:
         raise ValueError(f"{len(data.train)} training images, but batches of {recipe.batch_size}")
     cuda = device.type == "cuda"
-    model.to(device, memory_format=torch.channels_last if cuda else torch.contiguous_format)
+    model.to(device, memory_format=torch.channels_last)
     train, val = data.train.to(device), data.val.to(device)
     steps = len(train) // recipe.batch_size
     optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))

@@ -16,8 +16,9 @@ from dl.train import Recipe
 def lenet5(act: type[nn.Module] = nn.ReLU, classes: int = 10) -> nn.Sequential:
     """(N, 3, 32, 32) float -> logits (N, classes); 62,006 parameters for ten classes."""
     net = nn.Sequential(
-        nn.Conv2d(3, 6, 5), act(), nn.MaxPool2d(2),  # C1, S2: (N, 6, 14, 14)
-        nn.Conv2d(6, 16, 5), act(), nn.MaxPool2d(2),  # C3, S4: (N, 16, 5, 5)
+        # pooling first: for activations that never fall the same values, for a quarter of the activations' work
+        nn.Conv2d(3, 6, 5), nn.MaxPool2d(2), act(),  # C1, S2: (N, 6, 14, 14)
+        nn.Conv2d(6, 16, 5), nn.MaxPool2d(2), act(),  # C3, S4: (N, 16, 5, 5)
         nn.Flatten(),
         nn.Linear(16 * 5 * 5, 120), act(),  # C5
         nn.Linear(120, 84), act(),  # F6
@@ -28,7 +29,7 @@ def lenet5(act: type[nn.Module] = nn.ReLU, classes: int = 10) -> nn.Sequential:
 
 FULL = Plan(
     lenet5,
-    Recipe(batch_size=256, optimizer="adamw", lr=2e-3, weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0),
+    Recipe(batch_size=128, optimizer="adamw", lr=2e-3, weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0),
 )
 QUICK = Plan(
     lenet5,

@@ -22,7 +22,7 @@ class Raw(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(shape))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) or (N, H, W), uint8 or float -> (N, classes)
-        x = (x - self.mean) / self.std
+        x = (x - self.mean).div_(self.std)
         if self.size is not None:
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
         return self.net(x)
