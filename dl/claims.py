@@ -1,0 +1,430 @@
+"""The document's statements as data, and their tests: measured results in, a verdict with its numbers out.
+
+A verdict is computed where the measurement is made and never written down. Every judge can come out otherwise: the
+tests feed each the contrary measurements.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+
+VERDICTS = ("confirmed", "refuted", "depends", "not tested")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checkable statement of the document."""
+
+    id: str
+    question: int
+    quote: str  # the document's own words
+    refuted_by: str  # what we would have to measure to call it wrong
+
+
+CLAIMS = {
+    claim.id: claim
+    for claim in (
+        Claim(
+            "Q1-unique",
+            1,
+            "Cross-Entropy Loss (CE) is utilized in logistic regression tasks to ensure a clear and unambiguous "
+            "single correct solution.",
+            "data on which descent from different starts ends at different weights, or at none",
+        ),
+        Claim(
+            "Q1-penalty",
+            1,
+            "Cross entropy mitigates these issues by imposing heavier penalties on larger errors in predicted "
+            "probabilities, particularly when the predicted probability deviates significantly from the actual "
+            "class (0 or 1).",
+            "a confident error that costs no more under CE than under MSE, each in units of its loss at p = 1/2",
+        ),
+        Claim(
+            "Q1-corner-gradient",
+            1,
+            "The gradient at points (1, 0) and (0, 1) appears lower on the MSE loss surface compared to the CE loss "
+            "surface.",
+            "|dL/dp| or |dL/dz| near those corners that is not lower for MSE",
+        ),
+        Claim(
+            "Q1-convergence",
+            1,
+            "Additionally, the MSE loss surface exhibits lower gradient and slower convergence, while the CE loss "
+            "surface demonstrates steeper gradient and faster convergence.",
+            "races, each loss with its own best learning rate, that MSE wins beyond chance",
+        ),
+        Claim(
+            "Q2-ce",
+            2,
+            "The CE loss is not convex because of the presence of the logarithmic terms, which lead to non-convexity.",
+            "CE convex in p, in the logit and in logistic weights, where the logarithms are",
+        ),
+        Claim(
+            "Q2-mse",
+            2,
+            "where the terms (y_i - ŷ_i)^2 introduce non-linearity, making the loss function non-convex.",
+            "MSE convex wherever the squares stand alone: in p and in linear regression",
+        ),
+        Claim(
+            "Q2-none",
+            2,
+            "Since neither CE loss nor MSE loss guarantees convexity, the correct answer is None.",
+            "a network with a hidden layer in which one of the losses is convex",
+        ),
+        Claim(
+            "Q3-data",
+            3,
+            "Consider a model designed for classifying images of digits, such as those found in the MNIST [2] "
+            "dataset available in the sklearn [4] library. This dataset comprises a total of 1797 8x8 images of "
+            "digits.",
+            "1,797 images that differ from MNIST in size, in range and in source",
+        ),
+        Claim(
+            "Q3-table2",
+            3,
+            "Table 2: The table presents the hyper-parameters along with their optimum values.",
+            "configurations of table 1 that beat 384 / 24 / 0.01 / 0.0 / ReLU beyond the noise of seeds",
+        ),
+        Claim(
+            "Q4-lenet",
+            4,
+            "LeNet-5 demonstrates a consistent enhancement in accuracy, rising from 17% to 84% over the course of "
+            "10 epochs.",
+            "an epoch that loses accuracy beyond noise, or another first or last accuracy by the same recipe",
+        ),
+        Claim(
+            "Q4-alexnet",
+            4,
+            "Throughout the training duration, AlexNet maintains a stable accuracy of 18%. This lack of improvement "
+            "suggests that despite its deeper architecture compared to LeNet-5, it may struggle to effectively handle "
+            "the complexity and variability inherent in the SVHN dataset, possibly due to limitations in how it "
+            "processes image features.",
+            "the same architecture learning under another recipe",
+        ),
+        Claim(
+            "Q4-vgg",
+            4,
+            "VGG-16 exhibits erratic behavior with spikes in loss values, indicating potential issues like "
+            "overfitting, suboptimal learning rates, or data preprocessing discrepancies specific to the SVHN dataset.",
+            "a VGG-16 whose loss falls without spikes",
+        ),
+        Claim(
+            "Q4-resnet18",
+            4,
+            "ResNet-18 displays a robust performance, starting at 71% accuracy in the initial epoch and steadily "
+            "progressing to 91% by the 10th epoch.",
+            "another first or last accuracy, or an epoch that loses accuracy beyond noise",
+        ),
+        Claim(
+            "Q4-depth",
+            4,
+            "While both ResNet-50 and ResNet-101 exhibit notable enhancements over time, their performances do not "
+            "surpass that of ResNet-18.",
+            "ResNet-50 or ResNet-101 above ResNet-18 beyond the spread of seeds",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the measurements say of a claim. ValueError for an unknown claim or verdict."""
+
+    claim: str  # an id of CLAIMS
+    verdict: str  # one of VERDICTS
+    reason: str  # one sentence, with its numbers
+    numbers: dict = field(default_factory=dict)  # finite numbers, strings, lists and dicts: plain JSON
+
+    def __post_init__(self):
+        if self.claim not in CLAIMS:
+            raise ValueError(f"no such claim: {self.claim}; known: {', '.join(CLAIMS)}")
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"no such verdict: {self.verdict}; known: {', '.join(VERDICTS)}")
+
+
+def rows(verdicts: Iterable[Verdict]) -> list[dict]:
+    """For claims.json: each verdict with its claim's question, quote and what would refute it."""
+    return [asdict(CLAIMS[verdict.claim]) | asdict(verdict) for verdict in verdicts]
+
+
+def markdown(verdicts: Iterable[Verdict]) -> str:
+    """A table for a run's note."""
+    lines = ["| claim | the document says | verdict | because |", "|---|---|---|---|"]
+    for v in verdicts:
+        quote, reason = (text.replace("|", "\\|") for text in (CLAIMS[v.claim].quote, v.reason))
+        lines.append(f"| {v.claim} | {quote} | **{v.verdict}** | {reason} |")
+    return "\n".join(lines)
+
+
+# ----------------------------------------------------------------------------------------- question 1
+
+
+def judge_q1_unique(problems: Sequence[dict]) -> Verdict:
+    """Does CE have one optimum? `problems`: rows of `dl.logistic.uniqueness`."""
+    unique = [
+        row["dataset"]
+        for row in problems
+        if not row["separable"] and row["smallest_eigenvalue"] > 0 and row["spread"] < 1e-3
+    ]
+    others = [row for row in problems if row["dataset"] not in unique]
+    numbers = {row["dataset"]: {k: v for k, v in row.items() if k != "dataset"} for row in problems}
+    if not problems:
+        return Verdict("Q1-unique", "not tested", "no data were given")
+    yes = "; ".join(
+        f"{row['dataset']}: {row['starts']} starts end at one point (to {row['spread']:.0e} of its length), smallest "
+        f"Hessian eigenvalue there {row['smallest_eigenvalue']:.2g}"
+        for row in problems
+        if row["dataset"] in unique
+    )
+    no = "; ".join(
+        f"{row['dataset']}: a hyperplane separates the classes, so there is no optimum at finite weights, and the last "
+        f"90% of the steps still lengthen them {row['growth']:.1f}-fold"
+        if row["separable"]
+        else f"{row['dataset']}: end points differ by {row['spread']:.0%}, smallest Hessian eigenvalue "
+        f"{row['smallest_eigenvalue']:.2g}"
+        for row in others
+    )
+    if not others:
+        return Verdict("Q1-unique", "confirmed", f"One optimum on every set ({yes}).", numbers)
+    if not unique:
+        return Verdict("Q1-unique", "refuted", f"No single optimum on any set ({no}).", numbers)
+    return Verdict("Q1-unique", "depends", f"On whether the classes overlap. {yes}. {no}.", numbers)
+
+
+def judge_q1_penalty(corners: Sequence[dict], confident: float = 0.1) -> Verdict:
+    """Does CE cost more than MSE where p is within `confident` of the wrong class? Rows of `dl.logistic.corners`.
+
+    Raw losses have no common unit; so each is also divided by its value at p = 1/2. Both must be larger.
+    """
+    half = next((row for row in corners if row["distance"] == 0.5), None)
+    wrong = [row for row in corners if 0 < row["distance"] <= confident]
+    if half is None or not wrong:
+        return Verdict("Q1-penalty", "not tested", "neither p = 1/2 nor a confident error was measured")
+
+    def relative(row: dict, loss: str) -> float:
+        return row[f"{loss}_loss"] / half[f"{loss}_loss"]
+
+    def heavier(row: dict) -> bool:
+        return row["ce_loss"] > row["mse_loss"] and relative(row, "ce") > relative(row, "mse")
+
+    count = sum(map(heavier, wrong))
+    verdict = {len(wrong): "confirmed", 0: "refuted"}.get(count, "depends")
+    far = min(wrong, key=lambda row: row["distance"])
+    exceptions = sorted({row["distance"] for row in corners if 0 < row["distance"] < 0.5 and not heavier(row)})
+    mild = f"; not so at p = {', '.join(f'{e:g}' for e in exceptions)}, in those units" if exceptions else ""
+    reason = (
+        f"At {count} of {len(wrong)} confident errors CE is the heavier, raw and in units of the loss at p = 1/2: an "
+        f"error of p = {far['distance']:g} costs {far['ce_loss']:.1f} against {far['mse_loss']:.2f}, "
+        f"{relative(far, 'ce'):.0f} against {relative(far, 'mse'):.1f} such units{mild}."
+    )
+    numbers = {
+        "confident_errors": len(wrong),
+        "ce_heavier": count,
+        "ce_loss": far["ce_loss"],
+        "mse_loss": far["mse_loss"],
+        "ce_relative": relative(far, "ce"),
+        "mse_relative": relative(far, "mse"),
+        "lighter_at": exceptions,
+    }
+    return Verdict("Q1-penalty", verdict, reason, numbers)
+
+
+def judge_q1_corner_gradient(corners: Sequence[dict], near: float = 0.01) -> Verdict:
+    """Is MSE's gradient the lower at the corners, both in p and in the logit? Rows of `dl.logistic.corners`."""
+    close = [row for row in corners if row["distance"] <= near]
+    if not close:
+        return Verdict("Q1-corner-gradient", "not tested", f"nothing was measured within {near} of a corner")
+    in_p = all(row["mse_dp"] < row["ce_dp"] for row in close)
+    in_z = all(row["mse_dz"] < row["ce_dz"] for row in close)
+    verdict = "confirmed" if in_p and in_z else "depends" if in_p or in_z else "refuted"
+    far = min((row for row in close if row["distance"] > 0), key=lambda row: row["distance"], default=close[0])
+    on = " and ".join(name for name, lower in (("p", in_p), ("the logit", in_z)) if lower) or "neither p nor the logit"
+    limit = next((row for row in close if row["distance"] == 0), None)
+    unbounded = " (CE's has no bound, MSE's is 2)" if limit and limit["ce_dp"] == float("inf") else ""
+    reason = (
+        f"MSE's is lower in {on}: {far['distance']:g} from the corner |dL/dp| is {far['mse_dp']:.3g} against "
+        f"{far['ce_dp']:.3g}{unbounded} and |dL/dz|, which training uses, {far['mse_dz']:.2g} against "
+        f"{far['ce_dz']:.3g}."
+    )
+    keys = ("distance", "mse_dp", "ce_dp", "mse_dz", "ce_dz")
+    return Verdict("Q1-corner-gradient", verdict, reason, {key: far[key] for key in keys})
+
+
+def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Which hypotheses fall, with the chance of one false fall in all of them at most `level` (Holm, 1979)."""
+    order, fallen = sorted(range(len(p_values)), key=lambda i: p_values[i]), [False] * len(p_values)
+    for rank, i in enumerate(order):
+        if p_values[i] > level / (len(p_values) - rank):
+            break
+        fallen[i] = True
+    return fallen
+
+
+def tally(races: Sequence[dict], level: float = 0.05) -> list[str]:
+    """Per race "ce", "mse" or "undecided": who was faster beyond chance, all races tested together."""
+    decided = holm([race["p"] for race in races], level)
+    return [
+        "undecided" if not sure else "ce" if race["ce_faster"] > race["mse_faster"] else "mse"
+        for race, sure in zip(races, decided, strict=True)
+    ]
+
+
+def judge_q1_convergence(own: Sequence[dict], equal: Sequence[dict] = ()) -> Verdict:
+    """Does CE converge faster? `own`: races, each loss with its own best learning rate; `equal`: at equal ones.
+
+    Rows of `dl.logistic.compare` with "goal" and "start" named. The verdict rests on `own`; `equal` is for contrast.
+    Confirmed: CE faster in most races and slower in none; refuted: the other way round; else it depends.
+    """
+    winners = tally(own)
+    count, contrast = Counter(winners), Counter(tally(equal))
+    by = {key: {} for key in ("goal", "start")}
+    for key, groups in by.items():
+        for race, winner in zip(own, winners, strict=True):
+            groups.setdefault(race[key], Counter())[winner] += 1
+    numbers = {
+        "races": len(own),
+        "ce_faster": count["ce"],
+        "mse_faster": count["mse"],
+        "undecided": count["undecided"],
+        **{f"by_{key}": {name: dict(c) for name, c in groups.items()} for key, groups in by.items()},
+        "equal_lr": dict(contrast),
+    }
+    if not count["ce"] and not count["mse"]:
+        return Verdict("Q1-convergence", "not tested", "No race was decided beyond chance.", numbers)
+    if not count["mse"] and count["ce"] > len(own) / 2:
+        verdict = "confirmed"
+    elif not count["ce"] and count["mse"] > len(own) / 2:
+        verdict = "refuted"
+    else:
+        verdict = "depends"
+    split = "; by ".join(
+        key + " " + ", ".join(f"{name} {c['ce']}:{c['mse']}" for name, c in groups.items())
+        for key, groups in by.items()
+    )
+    told = f"; at equal learning rates {contrast['ce']}:{contrast['mse']} of {len(equal)}" if equal else ""
+    on = "On the goal, the start and the learning rate: each" if verdict == "depends" else "Each"
+    reason = (
+        f"{on} loss with its own best learning rate, CE is faster in {count['ce']} races and MSE in {count['mse']}, "
+        f"{count['undecided']} of {len(own)} are undecided at 5% (Holm); CE:MSE by {split}{told}."
+    )
+    return Verdict("Q1-convergence", verdict, reason, numbers)
+
+
+# ----------------------------------------------------------------------------------------- question 2
+
+CE, MSE, REAL = "cross-entropy", "MSE of a probability", "MSE of a real output"
+
+
+def at_least(value: float) -> str:
+    """A positive number to three significant digits, rounded down: what is proven stays proven in print."""
+    power = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return f"{math.floor(value / power) * power:{'.0f' if value >= 100 else '.3g'}}"
+
+
+def _table(cells: Sequence[dict]) -> dict[tuple[str, str], dict]:
+    return {(cell["loss"], cell["as a function of"]): cell for cell in cells}
+
+
+def _describe(cell: dict) -> str:
+    if cell["verdict"] == "not convex":
+        return f"proven to lie {at_least(cell['proven_gap'])} above a chord"
+    return f"smallest eigenvalue {cell['smallest_eigenvalue']:.2g}, no witness in {cell['trials']} trials"
+
+
+def _numbers(cells: Iterable[dict]) -> dict:
+    keys = ("verdict", "smallest_eigenvalue", "proven_gap", "trials")
+    return {f"{c['loss']}, {c['as a function of']}": {key: c[key] for key in keys} for c in cells}
+
+
+def judge_q2_ce(cells: Sequence[dict]) -> Verdict:
+    """Do CE's logarithms make it non-convex? `cells`: rows of `dl.landscape.Finding`.
+
+    The logarithms are all there is in p and in the logit, and nothing but a linear map is added in logistic weights.
+    """
+    table = _table(cells)
+    asked = [table.get((CE, place)) for place in ("p", "logit", "logistic weights")]
+    if None in asked or any(cell["verdict"] == "undecided" for cell in asked):
+        return Verdict("Q2-ce", "not tested", "CE in p, in the logit or in logistic weights was left undecided")
+    convex = [cell for cell in asked if cell["verdict"] == "convex"]
+    verdict = {3: "refuted", 0: "confirmed"}.get(len(convex), "depends")
+    told = "; ".join(f"in {c['as a function of']} {c['verdict']} ({_describe(c)})" for c in asked)
+    return Verdict("Q2-ce", verdict, f"Where the logarithms are, CE is: {told}.", _numbers(asked))
+
+
+def judge_q2_mse(cells: Sequence[dict]) -> Verdict:
+    """Do MSE's squares make it non-convex? The control: p and linear regression, where the squares stand alone."""
+    table = _table(cells)
+    alone = [table.get((MSE, "p")), table.get((REAL, "linear-regression weights"))]
+    through = table.get((MSE, "logistic weights"))
+    if None in alone or through is None or any(c["verdict"] == "undecided" for c in [*alone, through]):
+        return Verdict("Q2-mse", "not tested", "MSE in p, in linear regression or in logistic weights was undecided")
+    convex = [cell for cell in alone if cell["verdict"] == "convex"]
+    verdict = {2: "refuted", 0: "confirmed"}.get(len(convex), "depends")
+    told = "; ".join(f"in {c['as a function of']} {c['verdict']} ({_describe(c)})" for c in alone)
+    cause = (
+        f"; through a sigmoid it is not convex ({_describe(through)}), so the sigmoid is the cause, not the squares"
+        if through["verdict"] == "not convex" and len(convex) == 2
+        else ""
+    )
+    return Verdict("Q2-mse", verdict, f"Where the squares stand alone: {told}{cause}.", _numbers([*alone, through]))
+
+
+def judge_q2_none(cells: Sequence[dict]) -> Verdict:
+    """Does neither loss guarantee a convex problem? With a hidden layer and without one."""
+    table = _table(cells)
+    hidden = [c for (_, place), c in table.items() if place.startswith("hidden")]
+    flat = [table.get((loss, "logistic weights")) for loss in (CE, MSE)]
+    if not hidden or None in flat or any(c["verdict"] == "undecided" for c in [*hidden, *flat]):
+        return Verdict("Q2-none", "not tested", "a cell of the table was left undecided")
+    deep, shallow = ([c for c in group if c["verdict"] == "convex"] for group in (hidden, flat))
+    verdict = "refuted" if deep else "depends" if shallow else "confirmed"
+    gaps = [c["proven_gap"] for c in hidden if c["verdict"] == "not convex"]
+    told = f"with a hidden layer {len(gaps)} of {len(hidden)} cells are not convex" + (
+        f" (each proven to lie {at_least(min(gaps))} or more above a chord, linear layers included)" if gaps else ""
+    )
+    names = " and ".join(c["loss"] for c in shallow) or "neither loss"
+    on = "On the hidden layer: " if verdict == "depends" else ""
+    reason = f"{on}{told}; without one, in logistic regression, {names} is convex."
+    return Verdict("Q2-none", verdict, reason[0].upper() + reason[1:], _numbers([*flat, *hidden]))
+
+
+# ----------------------------------------------------------------------------------------- question 3
+
+MNIST = {"images": 70_000, "height": 28, "width": 28, "largest value": 255}  # yann.lecun.com/exdb/mnist
+
+
+def judge_q3_data(found: dict) -> Verdict:
+    """Are sklearn's digits MNIST? `found`: the keys of MNIST, measured, and `source`, in sklearn's own words."""
+    differs = [key for key in MNIST if found[key] != MNIST[key]]
+    verdict = {0: "confirmed", len(MNIST): "refuted"}.get(len(differs), "depends")
+    told = ", ".join(f"{key} {found[key]:,} (MNIST {value:,})" for key, value in MNIST.items())
+    return Verdict("Q3-data", verdict, f"{told}; sklearn names its source: {found['source']}.", found)
+
+
+def judge_q3_table2(findings: Sequence[dict], tried: int, possible: int) -> Verdict:
+    """Is table 2 the optimum of table 1?
+
+    findings: one a measure, each with `measure`, `in_best` (may table 2 be the best?), `contenders` (how many may
+    be), `rank`, `rank_low`, `rank_high`, `gap` to the best mean and `gap_error`, its standard error.
+    tried: how many of the `possible` configurations were compared.
+    """
+    told = "; ".join(
+        f"by {f['measure']} rank {f['rank']} of {tried:,} (95%: {f['rank_low']} to {f['rank_high']}), "
+        f"{f['gap']:.3g} ± {f['gap_error']:.2g} behind the best mean, "
+        f"{f['contenders']} cannot be told from the best, table 2 {'among' if f['in_best'] else 'not among'} them"
+        for f in findings
+    )
+    numbers = {f["measure"]: {key: value for key, value in f.items() if key != "measure"} for f in findings}
+    among = [f["in_best"] for f in findings]
+    if not any(among):
+        verdict, lead = "refuted", "Others are better beyond the noise"
+    elif not all(among):
+        verdict, lead = "depends", "On the measure"
+    elif tried < possible:
+        verdict, lead = "not tested", f"Only {tried:,} of {possible:,} were compared"
+    elif all(f["contenders"] == 1 for f in findings):
+        verdict, lead = "confirmed", "It stands alone"
+    else:
+        verdict, lead = "depends", "On the split and the seed"
+    return Verdict("Q3-table2", verdict, f"{lead}: {told}.", numbers)
