@@ -1,0 +1,294 @@
+"""Is this function convex? Hessian spectra, Jensen gaps, and witnesses of non-convexity that are proven.
+
+A witness is a pair (a, b) whose midpoint lies above the chord: f((a + b)/2) > (f(a) + f(b))/2. hyperopt finds it,
+gradient ascent polishes it, it is rounded to multiples of 1/64, and interval arithmetic proves the inequality.
+A function is written once, over the operations of a `Maths`, and runs on tensors and on intervals alike.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from hyperopt import Trials, fmin, hp, tpe
+from mpmath.ctx_iv import MPIntervalContext
+from torch import Tensor
+from torch.func import grad, jacrev, vmap
+
+# ------------------------------------------------------------------------------------------ arithmetic
+
+
+class Maths(NamedTuple):
+    """The operations that differ between tensors and intervals; + - * / are the numbers' own."""
+
+    log: Callable
+    sigmoid: Callable
+    softplus: Callable  # log(1 + e^z)
+    tanh: Callable
+    relu: Callable
+
+
+TENSOR = Maths(torch.log, torch.sigmoid, lambda z: torch.logaddexp(z, torch.zeros_like(z)), torch.tanh, F.relu)
+
+iv = MPIntervalContext()  # a context of its own: its precision is nobody else's
+iv.prec = 160
+
+
+def _relu(z):
+    return iv.mpf([max(z.a, iv.zero).a, max(z.b, iv.zero).b])
+
+
+INTERVAL = Maths(
+    iv.log,
+    lambda z: 1 / (1 + iv.exp(-z)),
+    lambda z: iv.log(1 + iv.exp(z)),
+    lambda z: 1 - 2 / (1 + iv.exp(2 * z)),
+    _relu,
+)
+
+# (coordinates, maths) -> value: D numbers -> one, and elementwise, so that coordinates (D, P) -> (P,)
+Function = Callable[[Any, Maths], Any]
+
+# ------------------------------------------------------------------------------------------ instruments
+
+
+def spectra(f: Function, points: Tensor) -> Tensor:
+    """Eigenvalues of the Hessian of `f` at each point, ascending: (M, D) -> (M, D), float64."""
+    hessian = jacrev(grad(lambda w: f(w, TENSOR)))  # reverse twice: torch.func.hessian's forward mode loads for 9 s
+    return torch.linalg.eigvalsh(vmap(hessian)(points.double()))
+
+
+def jensen_gap(f: Function, a: Tensor, b: Tensor) -> Tensor:
+    """f((a + b)/2) - (f(a) + f(b))/2: positive refutes convexity. a, b (D,) -> scalar, or (D, P) -> (P,)."""
+    return f((a + b) / 2, TENSOR) - (f(a, TENSOR) + f(b, TENSOR)) / 2
+
+
+def proven_gap(f: Function, a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Bounds between which the Jensen gap of `f` at (a, b) lies for certain, by interval arithmetic.
+
+    a, b: D floats, taken as the exact binary fractions that they are. The bounds are rounded outwards, so
+    a lower bound > 0 is a proof that `f` is not convex (Moore, Kearfott, Cloud: Interval Analysis, 2009).
+    """
+    a, b = [iv.mpf(float(v)) for v in a], [iv.mpf(float(v)) for v in b]
+    middle = [(u + v) / 2 for u, v in zip(a, b, strict=True)]  # exact: 160 bits hold it
+    gap = f(middle, INTERVAL) - (f(a, INTERVAL) + f(b, INTERVAL)) / 2
+    lower, upper = (float(gap.a.a), float(gap.b.b))
+    return math.nextafter(lower, -math.inf), math.nextafter(upper, math.inf)
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The best pair that a search found, and what is proven about it."""
+
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+    lower: float  # the Jensen gap is at least this, proven
+    upper: float
+    gaps: tuple[float, ...]  # hyperopt's trials, in order
+    points: Tensor  # (3 * trials, D): all points the trials looked at
+
+    @property
+    def proven(self) -> bool:
+        return self.lower > 0
+
+
+def search(
+    f: Function, low: Sequence[float], high: Sequence[float], trials: int, seed: int, device: str = "cpu"
+) -> Witness:
+    """Look for a witness against the convexity of `f` in the box low..high (D numbers each).
+
+    `trials` pairs by hyperopt's TPE, the best eight polished by 100 projected steps of Adam up the Jensen gap, then
+    rounded to multiples of 1/64 inside the box and proven. ValueError for an empty box or no trials.
+    """
+    low, high = (torch.as_tensor(v, dtype=torch.float64, device=device) for v in (low, high))
+    if trials < 1 or not bool((low < high).all()):
+        raise ValueError("a witness search needs at least one trial and a box with low < high")
+    names = [f"{end}{i}" for end in "ab" for i in range(len(low))]
+    bounds = zip(low.repeat(2).tolist(), high.repeat(2).tolist(), strict=True)
+    space = [hp.uniform(name, *bound) for name, bound in zip(names, bounds, strict=True)]
+    history = Trials()
+
+    def objective(values) -> float:
+        return -float(jensen_gap(f, *torch.tensor(values, dtype=torch.float64, device=device).reshape(2, -1)))
+
+    rng = np.random.default_rng(seed)
+    fmin(objective, space, tpe.suggest, trials, trials=history, rstate=rng, show_progressbar=False, verbose=False)
+    values = [[doc["misc"]["vals"][name][0] for name in names] for doc in history.trials]
+    pairs = torch.tensor(values, dtype=torch.float64, device=device).T.reshape(2, -1, trials)  # (2, D, trials)
+    gaps = -torch.tensor(history.losses(), dtype=torch.float64, device=device)
+
+    best = pairs[..., gaps.topk(min(8, trials)).indices]
+    low, high = low[:, None], high[:, None]
+    candidates = torch.cat([best, _polish(f, best, low, high)], -1)
+    # to multiples of 1/64 within the box: rational numbers that a reader can check
+    candidates = (candidates * 64).round().clamp((low * 64).ceil(), (high * 64).floor()) / 64
+    a, b = candidates[..., int(jensen_gap(f, *candidates).argmax())].tolist()
+    points = torch.cat([pairs[0], pairs[1], pairs.mean(0)], 1).T
+    return Witness(tuple(a), tuple(b), *proven_gap(f, a, b), tuple(gaps.tolist()), points)
+
+
+def _polish(f: Function, pairs: Tensor, low: Tensor, high: Tensor, steps: int = 100) -> Tensor:
+    """Projected gradient ascent of the Jensen gap on pairs (2, D, P): Adam, 2% of the box a step, falling to 0."""
+    mean, square = torch.zeros_like(pairs), torch.zeros_like(pairs)
+    for step in range(1, steps + 1):
+        pairs = pairs.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(jensen_gap(f, *pairs).sum(), pairs)
+        mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
+        move = (mean / (1 - 0.9**step)) / ((square / (1 - 0.99**step)).sqrt() + 1e-12)
+        pairs = (pairs + 0.02 * (high - low) * (1 - step / (steps + 1)) * move).clamp(low, high)
+    return pairs.detach()
+
+
+# ------------------------------------------------------------------------------------ question 2's cells
+
+# Rational data, small enough to be checked by hand. No line separates the labels, so that no cell is degenerate.
+POINTS = ((-2.0, 0.5), (-1.0, -1.0), (1.0, 1.5), (2.0, -0.5))
+LABELS = (0.0, 1.0, 1.0, 0.0)
+
+
+def _mean(values: Sequence):
+    return sum(values[1:], values[0]) / len(values)
+
+
+def _ce(z, y, m):
+    return m.softplus(z) - y * z
+
+
+def _mse(z, y, m):
+    error = m.sigmoid(z) - y
+    return error * error
+
+
+def _square(z, y, m):
+    return (z - y) * (z - y)
+
+
+def ce_of_p(p, m):
+    """Labels 1 and 0: -(log p_0 + log(1 - p_1))/2."""
+    return _mean([-m.log(p[0]), -m.log(1 - p[1])])
+
+
+def mse_of_p(p, m):
+    """Labels 1 and 0: ((1 - p_0)^2 + p_1^2)/2."""
+    return _mean([_square(p[0], 1.0, m), _square(p[1], 0.0, m)])
+
+
+def of_logits(z, m, loss):
+    """Labels 1 and 0."""
+    return _mean([loss(z[0], 1.0, m), loss(z[1], 0.0, m)])
+
+
+def of_weights(w, m, loss):
+    """A linear model on POINTS: z = w_0 x_0 + w_1 x_1 + w_2."""
+    return _mean([loss(w[0] * x[0] + w[1] * x[1] + w[2], y, m) for x, y in zip(POINTS, LABELS, strict=True)])
+
+
+def of_network(w, m, loss, activation):
+    """One hidden layer of two neurons on the first coordinate of POINTS: 2 weights, 2 biases, 2 weights, 1 bias."""
+    losses = []
+    for (x, _), y in zip(POINTS, LABELS, strict=True):
+        hidden = [activation(m)(w[i] * x + w[2 + i]) for i in range(2)]
+        losses.append(loss(hidden[0] * w[4] + hidden[1] * w[5] + w[6], y, m))
+    return _mean(losses)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One question: is this loss, as a function of these coordinates, convex?"""
+
+    loss: str
+    place: str
+    f: Function
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    reason: str = ""  # why it is convex, for any data; empty where nothing of the kind is known
+
+
+LOSSES = ("cross-entropy", "MSE of a probability", "MSE of a real output")
+PLACES = (
+    "p",
+    "logit",
+    "logistic weights",
+    "linear-regression weights",
+    "hidden, identity",
+    "hidden, ReLU",
+    "hidden, tanh",
+)
+ACTIVATIONS = {
+    "hidden, identity": lambda m: lambda z: z,
+    "hidden, ReLU": lambda m: m.relu,
+    "hidden, tanh": lambda m: m.tanh,
+}
+
+
+def cells() -> list[Cell]:
+    """The cells of the table that are defined: 16 of 3 losses x 7 places."""
+    ce, mse, real = LOSSES
+    p_box = ((1 / 64,) * 2, (63 / 64,) * 2)
+    affine = "a convex function of z, and z is affine in the weights"
+    table = [
+        Cell(ce, "p", ce_of_p, *p_box, "(-log p)'' = 1/p^2 > 0"),
+        Cell(mse, "p", mse_of_p, *p_box, "((p - y)^2)'' = 2 > 0"),
+        Cell(ce, "logit", partial(of_logits, loss=_ce), *_box(2), "(log(1 + e^z) - y z)'' = p (1 - p) > 0"),
+        Cell(mse, "logit", partial(of_logits, loss=_mse), *_box(2)),
+        Cell(ce, "logistic weights", partial(of_weights, loss=_ce), *_box(3), affine),
+        Cell(mse, "logistic weights", partial(of_weights, loss=_mse), *_box(3)),
+        Cell(real, "linear-regression weights", partial(of_weights, loss=_square), *_box(3), affine),
+    ]
+    for place, activation in ACTIVATIONS.items():
+        for name, loss in ((ce, _ce), (mse, _mse), (real, _square)):
+            table.append(Cell(name, place, partial(of_network, loss=loss, activation=activation), *_box(7, 4.0)))
+    return table
+
+
+def _box(d: int, size: float = 8.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return (-size,) * d, (size,) * d
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the instruments say of a cell."""
+
+    cell: Cell
+    witness: Witness
+    eigenvalues: Tensor  # (M, D), at `points` random points of the box and at those of the witness search
+
+    @property
+    def smallest(self) -> float:
+        return float(self.eigenvalues.min())
+
+    @property
+    def verdict(self) -> str:
+        """not convex: proven; convex: a reason that covers all data, and nothing found against it; else undecided."""
+        if self.witness.proven:
+            return "not convex"
+        return "convex" if self.cell.reason and self.smallest > -1e-9 else "undecided"
+
+    def row(self) -> dict:
+        convex = self.verdict == "convex"
+        return {
+            "loss": self.cell.loss,
+            "as a function of": self.cell.place,
+            "verdict": self.verdict,
+            "smallest_eigenvalue": self.smallest,
+            "largest_gap": max(self.witness.gaps),
+            "proven_gap": self.witness.lower,
+            "trials": len(self.witness.gaps),
+            "points": len(self.eigenvalues),
+            "because": self.cell.reason if convex else "witness" if self.witness.proven else "nothing proven",
+        }
+
+
+def examine(cell: Cell, trials: int, points: int, seed: int, device: str = "cpu") -> Finding:
+    """Search for a witness, and take the Hessian's spectrum at `points` random points besides the search's own."""
+    if points < 1:
+        raise ValueError("at least one point is needed for the Hessian's spectrum")
+    witness = search(cell.f, cell.low, cell.high, trials, seed, device)
+    rng = torch.Generator().manual_seed(seed)
+    low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
+    spread = low + (high - low) * torch.rand(points, len(low), generator=rng, dtype=torch.float64)
+    return Finding(cell, witness, spectra(cell.f, torch.cat([spread.to(device), witness.points])).cpu())
