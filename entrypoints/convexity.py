@@ -1,0 +1,104 @@
+"""Question 2: which loss gives a convex problem?
+
+    mlflow run . -e convexity --env-manager uv
+
+asks it of cross-entropy and squared error as functions of the probability, of the logit, of the weights of logistic and
+linear regression, and of the weights of networks with one hidden layer. hyperopt searches each of the 16 cells for a
+witness of non-convexity, gradient ascent polishes it, interval arithmetic proves it; Hessian spectra are taken beside.
+Judges the document's three claims. About a minute on two cores.
+
+Expected: convex are cross-entropy in p, in the logit and in logistic weights, squared error in p and in linear
+regression; nothing else is.
+"""
+
+import click
+import torch
+from tqdm import tqdm
+
+from dl import claims
+from dl.landscape import Finding, cells, examine
+from dl.plots import landscape as plots
+from dl.train import pick_device
+from tracking.run import Run, start
+
+
+@click.command(help=__doc__)
+@click.option("--trials", default=50, show_default=True, help="Of the witness search, in each cell.")
+@click.option("--points", default=2000, show_default=True, help="Random points for the Hessian's spectrum.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
+def main(trials, points, seed, device) -> None:
+    asked = click.get_current_context().params
+    try:
+        device = pick_device("cpu" if device == "auto" and not torch.cuda.is_available() else device)
+        if trials < 1 or points < 1:
+            raise ValueError(f"--trials and --points must be at least 1, not {trials} and {points}")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    torch.set_num_threads(1)  # small tensors: on a busy machine a second thread costs more than it brings
+    with start("convexity", asked, {"question": 2, "kind": "question", "device": device.type}) as run:
+        findings = []
+        for cell in tqdm(cells(), desc="cells", disable=None):
+            findings.append(examine(cell, trials, points, seed, device))
+            record(run, findings[-1])
+        rows = [finding.row() for finding in findings]
+        verdicts = [claims.judge_q2_ce(rows), claims.judge_q2_mse(rows), claims.judge_q2_none(rows)]
+        run.figure("convexity.png", plots.convexity_table(findings))
+        run.figure("spectra.png", plots.hessian_spectra(findings))
+        run.figure("witnesses.png", plots.witness_curves(findings))
+        run.table("cells.json", rows)
+        run.json("witnesses.json", [witness(finding) for finding in findings if finding.witness.proven])
+        run.json("claims.json", claims.rows(verdicts))
+        run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+        run.note(answer(rows, verdicts))
+    click.echo(claims.markdown(verdicts))
+
+
+def record(run: Run, finding: Finding) -> None:
+    """A child run a cell: the gap of every trial and the spectrum's ends."""
+    cell, gaps = finding.cell, finding.witness.gaps
+    params = {"loss": cell.loss, "as_a_function_of": cell.place, "dimensions": len(cell.low)}
+    series = [(step, {"gap": gap, "best_gap": max(gaps[: step + 1])}) for step, gap in enumerate(gaps)]
+    final = {
+        "smallest_eigenvalue": finding.smallest,
+        "largest_eigenvalue": float(finding.eigenvalues.max()),
+        "proven_gap": finding.witness.lower,
+    }
+    tags = {"kind": "cell", "verdict": finding.verdict}
+    run.record(f"convexity / {cell.loss} / {cell.place}", params, tags, series[:400], final)
+
+
+def witness(finding: Finding) -> dict:
+    """The witness as exact fractions, for anybody to check."""
+    a, b = ([f"{round(64 * value)}/64" for value in end] for end in (finding.witness.a, finding.witness.b))
+    cell, found = finding.cell, finding.witness
+    bounds = {"proven_gap_above": found.lower, "proven_gap_below": found.upper}
+    return {"loss": cell.loss, "as a function of": cell.place, "a": a, "b": b} | bounds
+
+
+def answer(rows: list[dict], verdicts: list[claims.Verdict]) -> str:
+    """The question's answer as Markdown, all from what was measured."""
+    convex = [f"{row['loss']} in {row['as a function of']}" for row in rows if row["verdict"] == "convex"]
+    table = [
+        "| loss | as a function of | verdict | because | smallest eigenvalue | gap proven above the chord |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        gap = f"> {claims.at_least(row['proven_gap'])}" if row["proven_gap"] > 0 else f"none in {row['trials']} trials"
+        table.append(
+            f"| {row['loss']} | {row['as a function of']} | **{row['verdict']}** | {row['because']} "
+            f"| {row['smallest_eigenvalue']:.3g} ({row['points']} points) | {gap} |"
+        )
+    return "\n\n".join(
+        [
+            f"**Which loss gives a convex problem?** Convex: {', '.join(convex) or 'nothing'}. "
+            f"Not convex, each with a proven witness: {sum(row['verdict'] == 'not convex' for row in rows)} of "
+            f"{len(rows)} cells.",
+            claims.markdown(verdicts),
+            "\n".join(table),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

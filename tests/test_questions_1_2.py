@@ -1,0 +1,121 @@
+"""Both entry points for real, small; and what they answer to bad input."""
+
+import json
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from mlflow.artifacts import download_artifacts
+
+import entrypoints.convexity
+from dl.landscape import cells
+from dl.logistic import LOSSES, breast_cancer, split
+from entrypoints.convexity import main as convexity
+from entrypoints.loss_surfaces import main as loss_surfaces
+
+
+def run(command, *arguments):
+    return CliRunner().invoke(command, arguments)
+
+
+def question(number):
+    """The one finished parent run of that question, its children by kind, and its artifacts' names."""
+    client = mlflow.MlflowClient()
+    runs = client.search_runs(["0"])
+    (parent,) = [r for r in runs if r.data.tags["kind"] == "question"]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["question"] == str(number)
+    children = {}
+    for child in runs:
+        if child.data.tags.get("mlflow.parentRunId") == parent.info.run_id:
+            assert child.info.status == "FINISHED"
+            children.setdefault(child.data.tags["kind"], []).append(child)
+    return parent, children, {file.path for file in client.list_artifacts(parent.info.run_id)}
+
+
+def verdicts(parent):
+    with open(download_artifacts(run_id=parent.info.run_id, artifact_path="claims.json")) as file:
+        return {row["id"]: row["verdict"] for row in json.load(file)}
+
+
+def test_loss_surfaces(store):
+    result = run(loss_surfaces, "--seeds", "2", "--trials", "1", "--steps", "20", "--lr-max", "1")
+    assert result.exit_code == 0, result.output
+    parent, children, artifacts = question(1)
+    assert {kind: len(found) for kind, found in children.items()} == {"trial": 36, "race": 36, "network": 2}
+    assert {"surfaces.png", "logit.png", "weights.png", "race_95.png", "race_99.png", "race_gradient.png"} <= artifacts
+    assert {"learning_rates.png", "speedups.png", "races.json", "corners.json", "claims.json"} <= artifacts
+    found = verdicts(parent)
+    assert found["Q1-unique"] == "depends"
+    assert found["Q1-penalty"] == found["Q1-corner-gradient"] == "confirmed"
+    assert found["Q1-convergence"] in parent.data.tags["mlflow.note.content"]
+    assert {key: parent.data.tags[f"claim.{key}"] for key in found} == found
+    assert parent.data.metrics["sklearn_coefficient_gap"] < 1e-4
+    curve = mlflow.MlflowClient().get_metric_history(children["race"][0].info.run_id, "train_loss")
+    assert [point.step for point in curve][-1] == 20
+
+    _, val, _ = split(breast_cancer())
+    raw = val.x.float().numpy()
+    for loss in LOSSES:  # loadable as torch and as pyfunc, raw features in, logits out
+        uri = f"models:/logistic-{loss}@champion"
+        logits = mlflow.pyfunc.load_model(uri).predict(raw)
+        assert logits.shape == (114,)
+        with torch.no_grad():
+            module = mlflow.pytorch.load_model(uri)
+            assert np.allclose(module(torch.from_numpy(raw)).numpy(), logits, atol=1e-5)
+        accuracy = ((logits > 0) == (val.y.numpy() > 0.5)).mean()
+        tags = mlflow.MlflowClient().get_model_version_by_alias(f"logistic-{loss}", "champion").tags
+        assert float(tags["val_accuracy"]) == pytest.approx(accuracy, abs=1e-6)
+        assert accuracy > 0.85
+
+
+def test_convexity(store, monkeypatch):
+    monkeypatch.setattr(entrypoints.convexity, "cells", lambda: cells()[:10])  # one hidden layer of three: faster
+    result = run(convexity, "--trials", "4", "--points", "20")
+    assert result.exit_code == 0, result.output
+    parent, children, artifacts = question(2)
+    assert len(children["cell"]) == 10
+    assert {"convexity.png", "spectra.png", "witnesses.png", "witnesses.json", "cells.json"} <= artifacts
+    assert verdicts(parent) == {"Q2-ce": "refuted", "Q2-mse": "refuted", "Q2-none": "depends"}
+    assert "Which loss gives a convex problem?" in parent.data.tags["mlflow.note.content"]
+    assert sorted(c.data.tags["verdict"] for c in children["cell"]) == ["convex"] * 5 + ["not convex"] * 5
+    with open(download_artifacts(run_id=parent.info.run_id, artifact_path="witnesses.json")) as file:
+        witnesses = json.load(file)
+    assert len(witnesses) == 5
+    for witness in witnesses:
+        assert witness["proven_gap_above"] > 0
+        assert all(value.endswith("/64") for value in witness["a"] + witness["b"])
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "says"),
+    [
+        (loss_surfaces, ["--features", "mean radius,charm"], "no such feature: charm; known: mean radius"),
+        (loss_surfaces, ["--features", "mean radius"], "--features takes two different names"),
+        (loss_surfaces, ["--seeds", "0"], "seeds must be at least 1, not 0"),
+        (loss_surfaces, ["--lr-min", "-0.1"], "0 < lr_min < lr_max"),
+        (loss_surfaces, ["--lr-min", "10", "--lr-max", "1"], "0 < lr_min < lr_max"),
+        (loss_surfaces, ["--lr-max", "nan"], "0 < lr_min < lr_max"),
+        (loss_surfaces, ["--seed", "-1"], "'--seed'"),
+        (convexity, ["--trials", "0"], "must be at least 1"),
+        (convexity, ["--points", "-5"], "must be at least 1"),
+        (convexity, ["--device", "abacus"], "'abacus' is not one of"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(store, command, arguments, says):
+    result = run(command, *arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert "Traceback" not in result.output
+    assert not mlflow.MlflowClient().search_runs(["0"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", [loss_surfaces, convexity])
+def test_a_gpu_that_is_not_there_is_said_before_anything_starts(store, command):
+    result = run(command, "--device", "cuda")
+    assert result.exit_code == 2
+    assert "no device 'cuda' here" in result.output
+    assert not mlflow.MlflowClient().search_runs(["0"])
