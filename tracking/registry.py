@@ -40,7 +40,8 @@ def register(
     """
     if len(example) < 2:
         raise ValueError("the input example needs two rows at least: one row freezes the batch size")
-    module = module.cpu().eval()
+    # pt2 writes dense tensors: channels_last weights would draw a warning each and a copy
+    module = module.to("cpu", memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
         logits = module(torch.from_numpy(example)).numpy()
     with TemporaryDirectory() as folder:
