@@ -58,7 +58,8 @@ def interleaved(ours: Callable[[], float], theirs: Callable[[], float], repeats:
 
 def row(key: str, what: str, unit: str, ours: list[float], theirs: list[float], ratio: float) -> dict:
     def spread(values: list[float]) -> str:
-        return f"{median(values):,.4g} ({min(values):,.4g} to {max(values):,.4g})"
+        digits = ",.0f" if median(values) > 100 else ".3g"
+        return f"{median(values):{digits}} ({min(values):{digits}} to {max(values):{digits}})"
 
     return {"key": key, "what": what, "unit": unit, "ours": spread(ours), "theirs": spread(theirs), "ratio": ratio}
 
