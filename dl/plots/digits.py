@@ -1,0 +1,230 @@
+"""Question 3 in pictures: a search, and the exhaustive table behind it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+from dl.plots import COLOURS, figure, style, tidy
+from dl.population import Config
+from dl.search import TABLE1, TABLE2, Comparison, Regret
+
+LABELS = {
+    "h1": "hidden layer 1",
+    "h2": "hidden layer 2",
+    "lr": "learning rate",
+    "dropout": "dropout",
+    "activation": "activation",
+}
+LOSS = "validation loss (nats)"
+BLUE, ORANGE, GREEN, *_, BLACK = COLOURS
+GREY = "#9A9A9A"
+LADDER = (0.05, 0.1, 0.2, 0.5, 1, 2)
+
+
+def plain(value: float | str) -> str:
+    """A table's value as one writes it: 0.00001, not 1e-05."""
+    return value if isinstance(value, str) else np.format_float_positional(value, trim="-")
+
+
+def log_axis(axis, ticks: Sequence[float]) -> None:
+    """A logarithmic axis with plain numbers at `ticks` only."""
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    formatter = ScalarFormatter()
+    formatter.set_scientific(False)
+    axis.set_major_formatter(formatter)
+
+
+def progress(losses: Sequence[float | None], finalists: Sequence[Config], again: Comparison) -> Figure:
+    """Left: each trial's loss and the best so far. Right: the finalists on splits that the search never saw.
+
+    losses: in order, None for a failed trial; finalists: in the order of `again`, which compares log losses.
+    """
+    drawing = figure(11, 4.2)
+    left, right = drawing.subplots(1, 2, width_ratios=(1.3, 1))
+    values = np.array([np.nan if loss is None else loss for loss in losses])
+    numbers = np.arange(1, len(values) + 1)
+    left.plot(numbers, values, "o", color=BLUE, markersize=4, label="a trial")
+    left.step(numbers, np.fmin.accumulate(values), where="post", color=ORANGE, label="best so far")
+    failed = numbers[np.isnan(values)]
+    if len(failed):
+        left.plot(failed, np.full(len(failed), np.nanmax(values)), "x", color=BLACK, label="failed")
+    left.set_yscale("log")
+    log_axis(left.yaxis, [t for t in (0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5) if t < 1.2 * np.nanmax(values)])
+    left.legend(frameon=False)
+    tidy(left, "The search", "trial", LOSS)
+
+    order = np.argsort(-again.mean)
+    half = 1.96 * again.error[order]
+    middle = again.mean[order]
+    for row, i in enumerate(order):
+        colour, marker = (ORANGE, "*") if finalists[i] == TABLE2 else (BLUE, "o")
+        ends = np.exp([[middle[row] - half[row]], [middle[row] + half[row]]])
+        right.plot(ends[:, 0], [row, row], color=colour, linewidth=1.6)
+        right.plot(np.exp(middle[row]), row, marker, color=colour, markersize=11 if marker == "*" else 6)
+    names = [f"{finalists[i]}" + "\n(table 2 of the document)" * (finalists[i] == TABLE2) for i in order]
+    right.set_yticks(range(len(order)), names, fontsize=8)
+    right.set_xscale("log")
+    low, high = np.exp([(middle - half).min(), (middle + half).max()])
+    log_axis(right.xaxis, [t for t in (0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3) if low * 0.9 < t < high * 1.1])
+    tidy(right, "The finalists on new splits (95%)", LOSS)
+    return drawing
+
+
+def marginals(configs: Sequence[Config], loss: np.ndarray) -> Figure:
+    """The loss over each hyper-parameter's values, all others varying; loss: (C,)."""
+    drawing = figure(11, 4.1)
+    rows = drawing.subplots(1, len(TABLE1), sharey=True, width_ratios=[len(v) + 1 for v in TABLE1.values()])
+    for axes, (key, values) in zip(rows, TABLE1.items(), strict=True):
+        groups = [loss[[getattr(c, key) == value for c in configs]] for value in values]
+        boxes = axes.boxplot(groups, widths=0.55, whis=(5, 95), showfliers=False, patch_artist=True)
+        for box, median in zip(boxes["boxes"], boxes["medians"], strict=True):
+            box.set(facecolor=COLOURS[5], edgecolor=BLUE, alpha=0.7)
+            median.set(color=BLACK, linewidth=1.8)
+        axes.plot(range(1, len(values) + 1), [g.min() for g in groups], "v", color=ORANGE, markersize=5)
+        axes.set_xticks(range(1, len(values) + 1), [plain(v) for v in values])
+        axes.tick_params(axis="x", labelrotation=45 if len(values) > 4 else 0, labelsize=8)
+        axes.set_yscale("log")
+        log_axis(axes.yaxis, LADDER)
+        tidy(axes, "", LABELS[key], LOSS if axes is rows[0] else "")
+    rows[0].plot([], [], "v", color=ORANGE, label="best")
+    rows[0].plot([], [], "-", color=BLACK, label="median")
+    rows[0].plot([], [], "s", color=COLOURS[5], markeredgecolor=BLUE, label="the middle half; whiskers: 90%")
+    drawing.legend(frameon=False, loc="outside lower center", ncols=3)
+    drawing.suptitle(f"Marginal effect of each hyper-parameter over {len(configs):,} configurations", fontsize=12)
+    return drawing
+
+
+def heat_map(configs: Sequence[Config], loss: np.ndarray) -> Figure:
+    """h1 x h2: the median where training works (learning rate 0.01 or 0.001), and the best of all; loss: (C,)."""
+    drawing = figure(10.5, 3.9)
+    works = [c.lr in (0.01, 0.001) for c in configs]
+    panels = (
+        ("Median at learning rates 0.01 and 0.001", np.median, works),
+        ("Best over everything else", np.min, [True] * len(configs)),
+    )
+    for axes, (title, summary, chosen) in zip(drawing.subplots(1, 2), panels, strict=True):
+        cells = np.array(
+            [
+                [
+                    summary(
+                        [v for c, v, ok in zip(configs, loss, chosen, strict=True) if ok and (c.h1, c.h2) == (h1, h2)]
+                    )
+                    for h2 in TABLE1["h2"]
+                ]
+                for h1 in TABLE1["h1"]
+            ]
+        )
+        picture = axes.imshow(cells, cmap="cividis_r", aspect="auto", origin="lower")
+        for (row, column), value in np.ndenumerate(cells):
+            dark = value > (cells.min() + cells.max()) / 2
+            axes.text(column, row, f"{value:.3f}", ha="center", va="center", fontsize=8, color="w" if dark else "k")
+        axes.set_xticks(range(len(TABLE1["h2"])), TABLE1["h2"])
+        axes.set_yticks(range(len(TABLE1["h1"])), TABLE1["h1"])
+        place = TABLE1["h2"].index(TABLE2.h2) - 0.5, TABLE1["h1"].index(TABLE2.h1) - 0.5
+        axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
+        tidy(axes, title, LABELS["h2"] + " (units)", LABELS["h1"] + " (units)")
+        axes.grid(False)
+        drawing.colorbar(picture, ax=axes, label=LOSS)
+    drawing.suptitle("Loss by shape; the frame is table 2's shape", fontsize=12)
+    return drawing
+
+
+def parallel(configs: Sequence[Config], loss: np.ndarray) -> Figure:
+    """One line a configuration across all hyper-parameters to its loss; loss: (C,)."""
+    drawing = figure(10.5, 4.6)
+    axes = drawing.subplots()
+    height = np.log(loss)
+    height = (height - height.min()) / (height.max() - height.min())
+    jitter = np.random.default_rng(0).uniform(-0.03, 0.03, (len(configs), len(TABLE1)))
+    jitter[[c == TABLE2 for c in configs]] = 0
+    lines = []
+    for c, h, shift in zip(configs, height, jitter, strict=True):
+        places = [v.index(getattr(c, key)) / (len(v) - 1) for key, v in TABLE1.items()]
+        lines.append([*(np.array(places) * 0.94 + 0.03 + shift), h])
+    lines = np.array(lines)
+    across = np.arange(len(TABLE1) + 1)
+    best = np.argsort(loss)[: max(1, len(loss) // 20)]
+    rest = np.setdiff1d(np.arange(len(loss)), best)
+    for chosen, colour, alpha, width in ((rest, GREY, 0.12, 0.5), (best, BLUE, 0.45, 0.9)):
+        paths = [np.column_stack([across, lines[i]]) for i in chosen]
+        axes.add_collection(LineCollection(paths, colors=colour, alpha=alpha, linewidths=width))
+    if TABLE2 in configs:
+        axes.plot(across, lines[list(configs).index(TABLE2)], color=ORANGE, linewidth=2.6, label="table 2")
+    axes.plot([], [], color=BLUE, label=f"best {len(best)} (5%)")
+    axes.plot([], [], color=GREY, label="the others")
+    for x, values in enumerate(TABLE1.values()):
+        axes.axvline(x, color=BLACK, linewidth=0.8)
+        for i, value in enumerate(values):
+            y = i / (len(values) - 1) * 0.94 + 0.03
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
+            axes.text(x + 0.02, y, plain(value), fontsize=8, va="center", bbox=box, zorder=5)
+    end = len(TABLE1)
+    axes.axvline(end, color=BLACK, linewidth=0.8)
+    for value in (0.05, 0.1, 0.2, 0.5, 1, 2, 4):
+        y = (np.log(value) - np.log(loss.min())) / (np.log(loss.max()) - np.log(loss.min()))
+        if -0.01 <= y <= 1.01:
+            axes.text(end + 0.02, y, f"{value:g}", fontsize=8, va="center", zorder=5)
+    tidy(axes, f"All {len(configs):,} configurations")
+    axes.set(xlim=(-0.1, end + 0.3), ylim=(-0.03, 1.03), yticks=[])
+    axes.set_xticks([*across], [*LABELS.values(), LOSS])
+    axes.grid(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+    return drawing
+
+
+def ranks(configs: Sequence[Config], result: Comparison, closer: int = 450) -> Figure:
+    """All configurations by their mean, with 95% intervals, those that may be the best, and table 2's place.
+
+    result: a comparison of log losses; closer: how many of the best the right-hand panel shows again.
+    """
+    drawing = figure(11, 4.4)
+    order = np.argsort(result.mean)
+    rank = np.arange(1, len(order) + 1)
+    mean, half = result.mean[order], 1.96 * result.error[order]
+    low, high, best = np.exp(mean - half), np.exp(mean + half), result.best[order]
+    i = list(configs).index(TABLE2)
+    y, place, (first, last) = np.exp(result.mean[i]), int(np.flatnonzero(order == i)[0]) + 1, result.ranks(i)
+    for axes, shown in zip(drawing.subplots(1, 2), (len(order), closer), strict=True):
+        axes.vlines(rank[~best], low[~best], high[~best], color=GREY, alpha=0.5, linewidth=1)
+        axes.vlines(rank[best], low[best], high[best], color=BLUE, alpha=0.6, linewidth=1)
+        axes.plot(rank, np.exp(mean), color=BLACK, linewidth=1.4, label="mean over repeats")
+        axes.plot([], [], color=GREY, linewidth=5, alpha=0.5, label="its 95% interval")
+        axes.plot([], [], color=BLUE, linewidth=5, alpha=0.6, label=f"cannot be told from the best: {best.sum()}")
+        axes.hlines(y, first, last, color=ORANGE, linewidth=2.2, zorder=4)
+        axes.plot(place, y, "*", color=ORANGE, markersize=14, markeredgecolor="white", zorder=5)
+        told = f"table 2: rank {place}, interval {first} to {last}"
+        axes.plot([], [], "*-", color=ORANGE, markersize=11, label=told)
+        axes.set_yscale("log")
+        log_axis(axes.yaxis, (0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0.5, 1, 2) if shown == closer else LADDER)
+        axes.set_xlim(-shown / 100, shown * 1.01)
+        axes.set_ylim(low[:shown].min() * 0.9, high[:shown].max() * 1.1)
+        title = f"All {shown:,} in order of their mean" if shown == len(order) else f"The best {shown}, closer"
+        tidy(axes, title, "rank", LOSS)
+    drawing.axes[0].legend(frameon=False, loc="upper left", fontsize=9)
+    return drawing
+
+
+def regret(curves: dict[str, Regret], grid: np.ndarray) -> Figure:
+    """What searches still lose after each trial: where they looked, and on new splits, beside the grid's (R,)."""
+    drawing = figure(11, 4.2)
+    left, right = drawing.subplots(1, 2)
+    for axes, kind in ((left, "seen"), (right, "new")):
+        for i, (algo, result) in enumerate(curves.items()):
+            runs = getattr(result, kind)
+            trial = np.arange(1, runs.shape[1] + 1)
+            mean, half = runs.mean(0), 1.96 * runs.std(0, ddof=1) / np.sqrt(len(runs))
+            axes.plot(trial, mean, **style(i, markers=False), label=f"{algo}: mean of {len(runs)}, 95% band")
+            axes.fill_between(trial, mean - half, mean + half, color=COLOURS[i], alpha=0.2, linewidth=0)
+        axes.set_yscale("log")
+        log_axis(axes.yaxis, (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
+    right.axhline(grid.mean(), color=BLACK, linestyle=":", linewidth=1.6, label="the whole grid, 1,400 trials")
+    right.legend(frameon=False)
+    tidy(left, "On the split that the search saw (the grid: 0)", "trials", "regret (nats)")
+    tidy(right, "On the other splits", "trials", "regret (nats)")
+    return drawing
