@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, islice
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ EPOCHS = 30
 BATCH = 32
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch.optim.Adam's defaults
 CPU_MEMBERS = 16  # networks in a stack on a CPU, measured: 8 to 20 are equally fast, 40 are slower
+
+SEEDING = Lock()  # torch's global generator is one for all threads: stacks made at once would mix their weights
 
 aten = torch.ops.aten
 
@@ -100,7 +103,7 @@ def schedule(seed: int, images: int, h1: int, h2: int, device="cpu") -> Iterator
 def initial(h1: int, h2: int, repeats: list[Repeat], copies: int) -> list[Tensor]:
     """`MLP(h1, h2)` after `torch.manual_seed(seed)`: its six weights and biases, (R, copies, ...) each."""
     nets = []
-    with torch.random.fork_rng(devices=[]):
+    with SEEDING, torch.random.fork_rng(devices=[]):
         for repeat in repeats:
             torch.manual_seed(repeat.seed)
             nets.append([p.detach() for p in MLP(h1, h2).parameters()])
