@@ -6,8 +6,12 @@ tests feed each the contrary measurements.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from statistics import NormalDist, fmean, stdev
+
+from scipy.stats import ttest_ind
 
 VERDICTS = ("confirmed", "refuted", "depends", "not tested")
 
@@ -428,3 +432,155 @@ def judge_q3_table2(findings: Sequence[dict], tried: int, possible: int) -> Verd
     else:
         verdict, lead = "depends", "On the split and the seed"
     return Verdict("Q3-table2", verdict, f"{lead}: {told}.", numbers)
+
+
+# ----------------------------------------------------------------------------------------- question 4
+
+NEAR = 0.05  # an accuracy within five points of the document's is the document's
+SPIKE = 1.25  # a loss of more than this many times the epoch's before it is a spike
+
+
+def off_svhn(claim: str, setting: dict, told: str, numbers: dict) -> Verdict | None:
+    """ "not tested" where the runs cannot speak for the document's: other data, or less training than it had."""
+    lacks = [
+        what
+        for what, there in (
+            (f"SVHN (these are {setting['dataset']})", setting["dataset"] == "svhn"),
+            ("the document's budget of images, size and epochs (preset full)", setting["preset"] == "full"),
+        )
+        if not there
+    ]
+    return Verdict(claim, "not tested", f"It takes {' and '.join(lacks)}. Here: {told}.", numbers) if lacks else None
+
+
+def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float, last: float) -> Verdict:
+    """Does a network rise steadily from accuracy `first` to `last` by the document's recipe?
+
+    runs: one a seed, each with `val_accuracy`, one an epoch, and `val_images`, how many were scored. setting:
+    `dataset` and `preset`. An epoch loses accuracy beyond noise where it falls by more than two independent
+    samples of as many images would differ, at 5% over all epochs and seeds (Bonferroni).
+    """
+    if not runs:
+        return Verdict(claim, "not tested", "The document's recipe was not run (`-P recipe=both`).")
+    falls = [fall for run in runs for fall in pairwise(run["val_accuracy"])]
+    z = NormalDist().inv_cdf(1 - 0.05 / max(1, len(falls)))
+    drops = sum(
+        before - after > z * math.sqrt((before * (1 - before) + after * (1 - after)) / run["val_images"])
+        for run in runs
+        for before, after in pairwise(run["val_accuracy"])
+    )
+    starts, ends = fmean(run["val_accuracy"][0] for run in runs), fmean(run["val_accuracy"][-1] for run in runs)
+    told = (
+        f"by the document's recipe from {starts:.1%} after the first epoch to {ends:.1%} after the last "
+        f"({len(runs)} seed{'s' * (len(runs) > 1)}), {drops} of {len(falls)} steps lose accuracy beyond noise"
+    )
+    numbers = {"first": starts, "last": ends, "drops": drops, "seeds": len(runs)}
+    if verdict := off_svhn(claim, setting, told, numbers):
+        return verdict
+    holds = not drops and abs(starts - first) <= NEAR and abs(ends - last) <= NEAR
+    reason = f"The document: {first:.0%} to {last:.0%}. Measured {told}."
+    return Verdict(claim, "confirmed" if holds else "refuted", reason, numbers)
+
+
+def judge_q4_alexnet(arms: Mapping[str, dict], majority: float, setting: dict) -> Verdict:
+    """Does AlexNet stick, and is its architecture why?
+
+    arms: "document" and, with one thing changed each, "learning rate", "initialisation", "architecture"; each with
+    `test_accuracy`. majority: the most frequent digit's share of the test images, of which there are
+    setting["test_images"]. A network is stuck within three standard errors of that share.
+    """
+    if "document" not in arms or len(arms) < 2:
+        return Verdict("Q4-alexnet", "not tested", "The ablation was not run (`-P recipe=both`).")
+    error = math.sqrt(majority * (1 - majority) / setting["test_images"])
+    learns = {name: arm["test_accuracy"] > majority + 3 * error for name, arm in arms.items()}
+    told = ", ".join(
+        f"{'as the document' if name == 'document' else f'only another {name}'} {arm['test_accuracy']:.1%}"
+        for name, arm in arms.items()
+    )
+    told = f"on {setting['dataset']}, where {majority:.1%} is the most frequent digit: {told}"
+    numbers = {name: arm["test_accuracy"] for name, arm in arms.items()} | {"majority": majority}
+    same = [name for name in ("learning rate", "initialisation") if learns.get(name)]
+    if learns["document"]:
+        if verdict := off_svhn("Q4-alexnet", setting, told, numbers):
+            return verdict
+        return Verdict("Q4-alexnet", "refuted", f"It does not stick: {told}.", numbers)
+    if same:
+        return Verdict(
+            "Q4-alexnet", "refuted",
+            f"It sticks, but not for its architecture, which learns with another {' or another '.join(same)}: {told}.",
+            numbers,
+        )  # fmt: skip
+    if learns.get("architecture"):
+        return Verdict("Q4-alexnet", "confirmed", f"Only another architecture learns: {told}.", numbers)
+    return Verdict("Q4-alexnet", "not tested", f"Nothing learns within this budget: {told}.", numbers)
+
+
+def judge_q4_vgg(document: Sequence[dict], tuned: Sequence[dict], setting: dict) -> Verdict:
+    """Is VGG-16 erratic? Runs, one a seed, each with `val_loss`, one an epoch; by the document's and the tuned recipe.
+
+    Only the document's recipe, only the tuned one, neither or both spike.
+    """
+    if not document or not tuned:
+        return Verdict("Q4-vgg", "not tested", "It takes both recipes (`-P recipe=both`).")
+    spikes = [
+        sum(not after <= SPIKE * before for run in runs for before, after in pairwise(run["val_loss"]))
+        for runs in (document, tuned)
+    ]
+    steps = [sum(len(run["val_loss"]) - 1 for run in runs) for runs in (document, tuned)]
+    told = " and ".join(
+        f"{spiked} of {all_} steps of the {name} recipe"
+        for spiked, all_, name in zip(spikes, steps, ("document's", "tuned"), strict=True)
+    )
+    told = f"the validation loss jumps by more than {SPIKE - 1:.0%} in {told}"
+    numbers = {"document": spikes[0], "tuned": spikes[1], "document_steps": steps[0], "tuned_steps": steps[1]}
+    if verdict := off_svhn("Q4-vgg", setting, told, numbers):
+        return verdict
+    verdict = "confirmed" if all(spikes) else "depends" if any(spikes) else "refuted"
+    on = "On the recipe: " if verdict == "depends" else ""
+    reason = f"{on}{told}."
+    return Verdict("Q4-vgg", verdict, reason[0].upper() + reason[1:], numbers)
+
+
+def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float]]], setting: dict) -> Verdict:
+    """Do ResNet-50 and -101 not surpass ResNet-18?
+
+    accuracies: recipe -> network ("resnet18", "resnet50", "resnet101") -> test accuracies, one a seed. A network
+    surpasses another where Welch's t-test says so at 5%, one-sided, Holm-corrected over all pairs.
+    """
+    deep = ("resnet50", "resnet101")
+    pairs = [(r, name) for r, nets in accuracies.items() for name in deep if name in nets and "resnet18" in nets]
+    told = "; ".join(
+        f"{recipe} recipe: " + ", ".join(f"{name} {spread(values)}" for name, values in nets.items() if values)
+        for recipe, nets in accuracies.items()
+    )
+    numbers = {recipe: {name: list(values) for name, values in nets.items()} for recipe, nets in accuracies.items()}
+    if not pairs:
+        return Verdict("Q4-depth", "not tested", "It takes ResNet-18 and a deeper ResNet by one recipe.", numbers)
+    if verdict := off_svhn("Q4-depth", setting, told, numbers):
+        return verdict
+    if any(
+        len(values) < 2
+        for recipe, name in pairs
+        for values in (accuracies[recipe]["resnet18"], accuracies[recipe][name])
+    ):
+        return Verdict("Q4-depth", "not tested", f"One seed has no spread (`-P seeds=3`): {told}.", numbers)
+    chances = [
+        ttest_ind(accuracies[r][name], accuracies[r]["resnet18"], equal_var=False, alternative="greater").pvalue
+        for r, name in pairs
+    ]
+    chances = [1.0 if math.isnan(chance) else float(chance) for chance in chances]  # nan: equal to the last image
+    above = {pair for pair, sure in zip(pairs, holm(chances), strict=True) if sure}
+    recipes = {recipe for recipe, _ in pairs}
+    where = {recipe for recipe, _ in above}
+    verdict = "confirmed" if not above else "refuted" if where == recipes else "depends"
+    lead = {
+        "confirmed": "None is above ResNet-18 beyond chance",
+        "refuted": "One is above ResNet-18 by every recipe",
+        "depends": f"On the recipe, one is above ResNet-18 by the {' and '.join(sorted(where))} one",
+    }[verdict]
+    return Verdict("Q4-depth", verdict, f"{lead}: {told}.", numbers)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation of accuracies, as text."""
+    return f"{fmean(values):.1%}" + (f" ± {stdev(values):.1%}" if len(values) > 1 else "")

@@ -10,6 +10,7 @@ from functools import partial
 import torchvision
 from torch import nn
 
+from dl.models.init import kaiming
 from dl.models.lenet import lenet5
 from dl.models.plan import Plan
 from dl.train import Recipe
@@ -52,6 +53,28 @@ DOCUMENT = {
             "resnet101": "ResNet101",
         }.items()
     },
+}
+
+
+def normed(net: nn.Module) -> nn.Module:
+    """A batch norm behind every convolution of a stock AlexNet or VGG, in place."""
+    net.features = nn.Sequential(
+        *(
+            part
+            for layer in net.features
+            for part in ((layer, nn.BatchNorm2d(layer.out_channels)) if isinstance(layer, nn.Conv2d) else (layer,))
+        )
+    )
+    return net
+
+
+# Why does AlexNet stick? The document's plan from PyTorch's own initialisation, and the same with one thing changed.
+BARE = replace(DOCUMENT["alexnet"], weights=None)
+ABLATION = {
+    "document": BARE,
+    "learning rate": replace(BARE, recipe=replace(PLAIN, lr=3e-4)),
+    "initialisation": replace(BARE, build=lambda: kaiming(stock("alexnet"))),
+    "architecture": replace(BARE, build=lambda: normed(stock("alexnet"))),
 }
 
 
