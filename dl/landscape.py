@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from hyperopt import Trials, fmin, hp, tpe
 from mpmath.ctx_iv import MPIntervalContext
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
@@ -104,6 +103,8 @@ def search(
     `trials` pairs by hyperopt's TPE, the best eight polished by 100 projected steps of Adam up the Jensen gap, then
     rounded to multiples of 1/64 inside the box and proven. ValueError for an empty box or no trials.
     """
+    from hyperopt import Trials, fmin, hp, tpe  # here: all else runs where there is none
+
     low, high = (torch.as_tensor(v, dtype=torch.float64, device=device) for v in (low, high))
     if trials < 1 or not bool((low < high).all()):
         raise ValueError("a witness search needs at least one trial and a box with low < high")

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from hyperopt import JOB_STATE_DONE, STATUS_OK, Trials, hp, tpe
-from hyperopt.base import Domain
 from scipy.optimize import linprog
 from scipy.stats import binomtest
 from sklearn.datasets import load_breast_cancer
@@ -373,6 +371,9 @@ def tune(
     evaluate: learning rates (groups, K) -> objectives (groups, K), lower is better. Returns each group's
     (lr, objective) in the order tried. The first third is random (Bergstra et al., NeurIPS 2011).
     """
+    from hyperopt import JOB_STATE_DONE, STATUS_OK, Trials, hp, tpe  # here: all else runs where there is none
+    from hyperopt.base import Domain
+
     space = hp.loguniform("lr", math.log(lr_min), math.log(lr_max))
     domain, histories = Domain(lambda lr: None, space), [Trials() for _ in range(groups)]
     for done in range(0, trials, batch):

@@ -1,0 +1,71 @@
+"""A GPU's discipline without a GPU: tensors on "meta" have shapes and no values.
+
+They refuse to meet a tensor of the CPU, as CUDA's do, and to tell a value: the first wait for the device shows.
+"""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from dl import landscape, logistic
+from dl.data import Data
+from dl.data.split import Split
+from dl.models import ZOO, Raw
+from dl.population import Config, Repeat, Stack
+from dl.train import Recipe, fit
+
+
+@pytest.fixture
+def device(monkeypatch):
+    class Generator(torch.Generator):  # there is none for meta
+        def __new__(cls, device="cpu"):
+            return super().__new__(cls)
+
+    monkeypatch.setattr(torch, "Generator", Generator)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    return torch.device("meta")
+
+
+def test_two_devices_do_not_mix(device):
+    with pytest.raises(RuntimeError, match="not on the expected device meta"):
+        torch.rand(2, device=device) + torch.rand(2)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
+def test_an_epoch_of_training_stays_on_the_gpu_and_waits_for_it_once(device, name):
+    split = Split(torch.zeros(64, 3, 32, 32, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64))
+    recipe = Recipe(epochs=1, batch_size=16, rotate=5, invert=0.1, ema=0.9)
+    seen = []
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):  # where the epoch's sums are read
+        fit(
+            Raw(ZOO[name].full.build(), 100.0, 50.0),
+            Data("x", "", split, split, split),
+            recipe,
+            device,
+            on_step=seen.append,
+        )
+    assert seen == [16] * 4
+
+
+@pytest.mark.parametrize("optimiser", ["GD", "SGD"])
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_races_stay_on_the_gpu(device, loss, optimiser):
+    x, y = torch.zeros(50, 3, device=device), torch.zeros(50, device=device)
+    start, lr = torch.zeros(2, 4, 3, device=device), torch.ones(2, device=device)
+    trace = logistic.descend(x, y, loss, lr, start, 5, batch=None if optimiser == "GD" else 16)
+    met = logistic.goals(trace, 0.9)
+    assert {tensor.device.type for tensor in (trace.weights, trace.loss, *met.values())} == {"meta"}
+
+
+def test_a_stack_of_perceptrons_stays_on_the_gpu(device):
+    split = Split(torch.zeros(64, 8, 8, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64))
+    members = [Config(8, 4, 0.1, 0.0, "relu"), Config(8, 4, 0.01, 0.3, "tanh")]
+    stack = Stack(members, [Repeat(Data("x", "", split, split, split), 0)], device)
+    assert stack.epoch().device.type == "meta"
+
+
+@pytest.mark.parametrize("cell", landscape.cells(), ids=lambda cell: f"{cell.loss}, {cell.place}")
+def test_hessians_stay_on_the_gpu(device, cell):
+    point = torch.zeros(3, len(cell.low), dtype=torch.float64, device=device)
+    assert landscape.spectra(cell.f, point).device.type == "meta"
