@@ -124,6 +124,27 @@ def test_a_signal_ends_every_run_as_killed(store, number, tmp_path):
     assert runs()["child"].data.metrics == {"val_loss": 1.0}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_a_killed_launcher_takes_the_training_with_it(store):
+    program = """
+        import time
+        from tracking.run import start
+        with start("parent") as run, run.child("child"):
+            print("ready", flush=True)
+            time.sleep(60)
+    """
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {textwrap.dedent(program)!r}])"
+    fresh = MlflowClient().create_run("0", run_name="fresh")
+    process = subprocess.Popen(
+        [sys.executable, "-c", launcher], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_RUN_ID": fresh.info.run_id},
+    )  # fmt: skip
+    assert process.stdout.readline() == b"ready\n"
+    process.kill()
+    process.stdout.read()  # ends when the training has closed it as well
+    assert statuses() == {"parent": "KILLED", "child": "KILLED"}
+
+
 def test_resuming_opens_the_run_again_and_ends_orphans(store, monkeypatch):
     with start("parent", {"seed": 0}) as run:
         run.record("done", {}, {"kind": "trial"})

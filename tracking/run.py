@@ -5,6 +5,7 @@ run ends: FINISHED, FAILED (an exception), KILLED (Ctrl-C, SIGTERM). A child car
 tags as well, because the UI's filters would otherwise hide it.
 """
 
+import ctypes
 import json
 import logging
 import math
@@ -167,15 +168,17 @@ def start(
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
     client = MlflowClient()
+    if fresh := os.environ.get("MLFLOW_RUN_ID"):
+        end_with_the_launcher()
     if resume:
         record = find(client, resume)
-        if fresh := os.environ.get("MLFLOW_RUN_ID"):
+        if fresh:
             client.set_tag(fresh, "mlflow.note.content", f"Resumes run `{resume}`: see there.")
             client.set_tag(fresh, "resumes", resume)
         client.update_run(resume, status="RUNNING")
         end_orphans(client, record)
     else:
-        record = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else name)
+        record = mlflow.start_run(run_name=None if fresh else name)
     os.environ.pop("MLFLOW_RUN_ID", None)  # a worker process would write into this run
     tags = {"mlflow.runName": name, **tags}
     client.log_batch(record.info.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
@@ -213,6 +216,12 @@ def _ending(run: Run) -> Iterator[None]:
             mlflow.end_run(status)
         else:
             run.client.set_terminated(run.id, status)
+
+
+def end_with_the_launcher() -> None:
+    """Have SIGTERM sent to this process when `mlflow run` dies: a killed launcher would leave it training unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
 
 
 @contextmanager
