@@ -110,3 +110,58 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
     fig.legend(*by_epoch.get_legend_handles_labels(), loc="outside lower center", ncols=len(histories), frameon=False)
     fig.suptitle(title)
     return fig
+
+
+def recipes(histories: dict[str, dict[str, list[Epoch]]], majority: float, title: str) -> Figure:
+    """Each network by each recipe. histories: title -> recipe -> epochs; majority: 0..1, of the validation images."""
+    columns = min(3, len(histories))
+    rows = -(-len(histories) // columns)
+    fig = figure(3.7 * columns, 2.9 * rows + 0.6)
+    grid = fig.subplots(rows, columns, sharey=True, squeeze=False)
+    names = list(dict.fromkeys(recipe for tried in histories.values() for recipe in tried))
+    for axes in grid.flat[len(histories) :]:
+        axes.axis("off")
+    for place, (axes, (network, tried)) in enumerate(zip(grid.flat, histories.items(), strict=False)):
+        for recipe, history in tried.items():
+            axes.plot(
+                [epoch.index for epoch in history], [epoch.val_accuracy for epoch in history],
+                label=f"{recipe} recipe", **style(names.index(recipe)),
+            )  # fmt: skip
+        axes.axhline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
+        tidy(axes, network, "epoch", "validation accuracy" if place % columns == 0 else "")
+        axes.set_ylim(0, 1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    shown = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    shown["always the most frequent digit"] = grid[0, 0].lines[-1]
+    fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False)
+    fig.suptitle(title)
+    return fig
+
+
+def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
+    """AlexNet with one thing changed. arms: label -> test_accuracy, test_accuracy_se (0..1), history (epochs)."""
+    fig = figure(10, 3.8)
+    bars, curves_ = fig.subplots(1, 2)
+    for index, (label, arm) in enumerate(arms.items()):
+        look = style(index)
+        bars.barh(index, arm["test_accuracy"], xerr=arm["test_accuracy_se"], color=look["color"], height=0.6, capsize=3)
+        bars.text(
+            arm["test_accuracy"] + arm["test_accuracy_se"] + 0.015, index, f"{arm['test_accuracy']:.1%}", va="center",
+            fontsize=9,
+        )  # fmt: skip
+        history = arm["history"]
+        curves_.plot([epoch.index for epoch in history], [epoch.train_loss for epoch in history], label=label, **look)
+    bars.set_yticks(range(len(arms)), arms)
+    bars.invert_yaxis()
+    bars.set_xlim(0, 1.12)
+    bars.axvline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
+    bars.xaxis.set_major_formatter(PercentFormatter(1))
+    tidy(bars, "One thing changed at a time", "test accuracy (dotted: the most frequent digit)")
+    curves_.axhline(np.log(10), color=COLOURS[-1], linewidth=0.8, linestyle=":")
+    tidy(curves_, "Training loss (dotted: ln 10, nothing learnt)", "epoch", "cross-entropy (nats)")
+    curves_.xaxis.get_major_locator().set_params(integer=True)
+    curves_.set_ylim(bottom=0)
+    curves_.legend(frameon=False, fontsize=8)
+    fig.suptitle(title)
+    return fig
