@@ -1,0 +1,77 @@
+"""The trials of a search as child runs, begun and ended in any order; only the process that searches writes them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from tracking.run import Run
+
+OVER = ("FINISHED", "FAILED")  # KILLED: a trial to take up again
+
+
+class Trials:
+    """Child runs of `run`, one a trial; made by `recording`.
+
+    A trial has number, point, scores, stopped, error and id (see dl.engine); `number` is the key of its child run.
+    metric: what the scores are, by the name under which the epochs' values have it.
+    """
+
+    def __init__(self, run: Run, name: str, tags: Mapping[str, object], metric: str, stack: ExitStack):
+        self.run, self.name, self.tags, self.metric = run, name, {"kind": "trial", **tags}, metric
+        self._stack = stack
+        self._open: dict[int, tuple[Run, ExitStack]] = {}
+        self._known = {
+            int(child.data.params["trial"]): child
+            for child in run.children("trial")
+            if all(child.data.tags.get(key) == str(value) for key, value in tags.items())
+        }
+
+    def recall(self, like: Mapping[str, object]) -> list[dict]:
+        """What is on record, as keywords of a trial; `like` is a point and gives the types."""
+        found = []
+        for number, child in self._known.items():
+            history = self.run.client.get_metric_history(child.info.run_id, self.metric)
+            found.append(
+                {
+                    "number": number,
+                    "point": {key: type(value)(child.data.params[key]) for key, value in like.items()},
+                    "scores": {metric.step: metric.value for metric in history},
+                    "over": child.info.status in OVER,
+                    "stopped": "stopped_early" in child.data.tags,
+                    "error": child.data.tags.get("error", ""),
+                }
+            )
+        return found
+
+    def began(self, trial) -> None:
+        stack = self._stack.enter_context(ExitStack())
+        known = self._known.get(trial.number)
+        child = stack.enter_context(
+            self.run.child(
+                f"{self.name} / trial {trial.number:02d}",
+                {"trial": trial.number, **trial.point},
+                self.tags,
+                resume=known and known.info.run_id,
+            )
+        )
+        if trial.id:
+            child.tags({"trial_id": trial.id})
+        self._open[trial.number] = child, stack
+
+    def epoch(self, trial, values: Mapping[str, float]) -> None:
+        numbers = {key: value for key, value in values.items() if key in LOGGED}
+        self._open[trial.number][0].metrics(numbers, values["epoch"])
+
+    def ended(self, trial) -> None:
+        child, stack = self._open.pop(trial.number)
+        if trial.stopped:
+            child.tags({"stopped_early": f"after epoch {max(trial.scores)}"})
+        if trial.error:
+            child.fail(trial.error)
+        stack.close()
+
+
+@contextmanager
+def recording(run: Run, name: str, tags: Mapping[str, object], metric: str) -> Iterator[Trials]:
+    """Trials that end with this block, those still running as the block does."""
+    with ExitStack() as stack:
+        yield Trials(run, name, tags, metric, stack)
