@@ -2,12 +2,12 @@
 
 A job trains what a point of a search space says and reports after each epoch:
 
-    job(point, report);  report({"epoch": 1, "score": 0.83, ...})
+    job(point, report);  report({"epoch": 1, "score": 0.83, "metrics": {...}})
 
-`score` comes from validation data and is to be maximised. hyperopt's TPE suggests the points (`HyperOptSearch`) and
-successive halving stops the unpromising (`ASHAScheduler`): the same two objects for both engines, rebuilt from the
-trials on record, so a search goes on from its records alone. Whoever calls keeps these records: a `Log` is spoken
-to in the calling process only, whatever the workers do.
+`score` comes from validation data and is to be maximised; `metrics` is for the record. hyperopt's TPE suggests the
+points (`HyperOptSearch`) and successive halving stops the unpromising (`ASHAScheduler`): the same two objects for both
+engines, rebuilt from the trials on record, so a search goes on from its records alone. Whoever calls keeps these
+records: a `Log` is spoken to in the calling process only, whatever the workers do.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Log(Protocol):
     """What the calling process hears of. `began` again for one that a killed search had left unfinished."""
 
     def began(self, trial: Trial) -> None: ...
-    def epoch(self, trial: Trial, values: Mapping[str, Any]) -> None: ...
+    def epoch(self, trial: Trial, epoch: int, metrics: Mapping[str, Any]) -> None: ...
     def ended(self, trial: Trial) -> None: ...
 
 
@@ -137,7 +137,7 @@ def hear(trial: Trial, values: Mapping[str, Any], log: Log) -> None:
     """Enter a report, unless the epoch is known: a job that goes on from a checkpoint may tell it again."""
     if values[EPOCH] not in trial.scores:
         trial.scores[values[EPOCH]] = values[SCORE]
-        log.epoch(trial, values)
+        log.epoch(trial, values[EPOCH], values["metrics"])
 
 
 # ------------------------------------------------------------------------------------------ Ray
@@ -157,6 +157,16 @@ class Cluster:
     @property
     def device(self) -> str:
         return "cuda" if self.gpus else "cpu"
+
+
+def pick(name: str, cpus: float, gpus: float, device: str) -> Cluster | None:
+    """What the command line asks for; None is this process. ValueError where it contradicts itself."""
+    if name == "local":
+        return None
+    cluster = Cluster(Path("checkpoints").resolve(), cpus, gpus)
+    if device not in ("auto", cluster.device):
+        raise ValueError(f"--device {device} and --gpus-per-trial {gpus:g} contradict each other")
+    return cluster
 
 
 def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count: int, epochs: int | None) -> None:

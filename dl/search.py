@@ -7,14 +7,15 @@ simulate(table, algo, ...)  a search replayed on a recorded table, without train
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
+from time import perf_counter
 
 import numpy as np
 from hyperopt import anneal, base, hp, rand, tpe
 
-from dl.population import Config
+from dl.population import Config, History, Repeat, train
 
 TABLE1 = {
     "h1": (128, 256, 384, 512, 1024),
@@ -39,8 +40,8 @@ logging.getLogger("hyperopt").setLevel(logging.WARNING)  # it reports every sugg
 # An ordinal encoding, hp.uniformint over a row's places, found no better configurations: on two recorded tables
 # (40 searches) TPE's regret after 30 and 60 trials was 0.024 and 0.018 nats with it, 0.022 and 0.017 with hp.choice
 # (standard errors 0.0015). It would also draw the ends of each row half as often as the rest.
-SPACE = {name: hp.choice(name, values) for name, values in TABLE1.items()}
-DOMAIN = base.Domain(lambda point: None, SPACE)
+TABLE1_SPACE = {name: hp.choice(name, values) for name, values in TABLE1.items()}
+DOMAIN = base.Domain(lambda point: None, TABLE1_SPACE)
 
 
 def suggest(
@@ -89,6 +90,16 @@ def add(trials: base.Trials, values: Mapping[str, float | int], result: dict, st
     (trial,) = trials.new_trial_docs([number], [None], [result], [misc])
     trials.insert_trial_docs([trial | {"state": state}])
     trials.refresh()
+
+
+def try_config(point: dict, report: Callable[[dict], None], repeats: list[Repeat], epochs: int, device: str) -> None:
+    """One configuration on all repeats, a job of dl.engine: reports once, the curves as (repeats, epochs) arrays."""
+    began = perf_counter()
+    history = train([Config(**point)], repeats, epochs, device)
+    curves = {f.name: getattr(history, f.name)[0].numpy() for f in fields(History)}
+    loss = float(curves["val_loss"][:, -1].mean())
+    score = -loss if np.isfinite(loss) else -np.inf
+    report({"epoch": epochs, "score": score, "metrics": curves | {"seconds": perf_counter() - began}})
 
 
 def simulate(table: np.ndarray, algo: str, trials: int, batch: int, seed: int) -> np.ndarray:

@@ -57,9 +57,8 @@ class Trials:
             child.tags({"trial_id": trial.id})
         self._open[trial.number] = child, stack
 
-    def epoch(self, trial, values: Mapping[str, float]) -> None:
-        numbers = {key: value for key, value in values.items() if key in LOGGED}
-        self._open[trial.number][0].metrics(numbers, values["epoch"])
+    def epoch(self, trial, epoch: int, metrics: Mapping[str, float]) -> None:
+        self._open[trial.number][0].metrics(metrics, epoch)
 
     def ended(self, trial) -> None:
         child, stack = self._open.pop(trial.number)

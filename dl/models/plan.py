@@ -29,8 +29,8 @@ class Architecture:
 def space(plan: Plan) -> dict:
     """hyperopt's expressions by field of the recipe, around `plan.recipe`, which is a point of the space.
 
-    Optimiser, momentum, schedule and epochs stay: they decide what the others mean, or what a run costs. An augmentation
-    that is off may come on. Raises ValueError where there is no weight decay to search around.
+    Optimiser, momentum, schedule and epochs stay: they decide what the others mean, or what a run costs. What is off
+    may come on. Raises ValueError where there is no weight decay to search around.
     """
     from hyperopt import hp  # here: networks train on machines without hyperopt
 
