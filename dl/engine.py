@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -145,12 +146,8 @@ def hear(trial: Trial, values: Mapping[str, Any], log: Log) -> None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a trial gets of Ray: of this machine's cores, or of the cluster that RAY_ADDRESS names.
+    """What a trial gets of Ray: of this machine's cores, or of the cluster that RAY_ADDRESS names."""
 
-    folder: absolute, and the same storage for every machine of the cluster.
-    """
-
-    folder: Path
     cpus: float = 1.0
     gpus: float = 0.0  # fractions share a GPU
 
@@ -163,7 +160,7 @@ def pick(name: str, cpus: float, gpus: float, device: str) -> Cluster | None:
     """What the command line asks for; None is this process. ValueError where it contradicts itself."""
     if name == "local":
         return None
-    cluster = Cluster(Path("checkpoints").resolve(), cpus, gpus)
+    cluster = Cluster(cpus, gpus)
     if device not in ("auto", cluster.device):
         raise ValueError(f"--device {device} and --gpus-per-trial {gpus:g} contradict each other")
     return cluster
@@ -191,6 +188,9 @@ def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count
     running: dict[str, Trial] = {}  # by Ray's id
 
     class Driver(tune.Callback):
+        def __reduce__(self):  # Tune keeps a copy on disk to resume from; we resume from our own record
+            return tune.Callback, ()
+
         def on_trial_start(self, iteration, trials, trial, **info):
             if trial.trial_id not in running:  # else: on a new worker
                 running[trial.trial_id] = begin(plain(trial.config), trial.trial_id)
@@ -213,23 +213,24 @@ def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count
             known.over, known.error = True, f"its worker died {LIVES + 1} times"
             log.ended(known)
 
-    tune.Tuner(
-        tune.with_resources(tune.with_parameters(trainable, job=job), {"cpu": cluster.cpus, "gpu": cluster.gpus}),
-        tune_config=tune.TuneConfig(search_alg=algorithm, scheduler=stopper, num_samples=count, reuse_actors=True),
-        run_config=tune.RunConfig(
-            storage_path=str(cluster.folder / "ray"),
-            callbacks=[Driver()],
-            failure_config=tune.FailureConfig(max_failures=LIVES),
-            verbose=0,
-        ),
-    ).fit()
+    with TemporaryDirectory() as folder:  # Tune's own record: of no use to ours
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(trainable, job=job), {"cpu": cluster.cpus, "gpu": cluster.gpus}),
+            tune_config=tune.TuneConfig(search_alg=algorithm, scheduler=stopper, num_samples=count, reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=folder,
+                callbacks=[Driver()],
+                failure_config=tune.FailureConfig(max_failures=LIVES),
+                verbose=0,
+            ),
+        ).fit()
 
 
 def connect(cluster: Cluster) -> None:
     """Reach the cluster of RAY_ADDRESS, or make one of this machine that ends with this process."""
     # no CSV, JSON and TensorBoard beside the record; Ctrl-C is the caller's; nothing is sent to Ray's makers
     quiet = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "TUNE_DISABLE_SIGINT_HANDLER"}
-    os.environ.update(dict.fromkeys(quiet, "1"), RAY_USAGE_STATS_ENABLED="0")
+    os.environ.update(dict.fromkeys(quiet, "1"), RAY_USAGE_STATS_ENABLED="0", RAY_AIR_NEW_OUTPUT="0")
     import ray
 
     if not ray.is_initialized():

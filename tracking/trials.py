@@ -1,6 +1,6 @@
 """The trials of a search as child runs, begun and ended in any order; only the process that searches writes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from tracking.run import Run
@@ -12,11 +12,20 @@ class Trials:
     """Child runs of `run`, one a trial; made by `recording`.
 
     A trial has number, point, scores, stopped, error and id (see dl.engine); `number` is the key of its child run.
-    metric: what the scores are, by the name under which the epochs' values have it.
+    tags: what sets these trials apart from others of the run. params: point -> what to log as parameters, the point's
+    own values among it. metric: what the scores are, by the name under which the epochs have it.
     """
 
-    def __init__(self, run: Run, name: str, tags: Mapping[str, object], metric: str, stack: ExitStack):
-        self.run, self.name, self.tags, self.metric = run, name, {"kind": "trial", **tags}, metric
+    def __init__(
+        self,
+        run: Run,
+        name: str,
+        tags: Mapping[str, object],
+        params: Callable[[Mapping], Mapping[str, object]],
+        metric: str,
+        stack: ExitStack,
+    ):
+        self.run, self.name, self.tags, self.params, self.metric = run, name, {"kind": "trial", **tags}, params, metric
         self._stack = stack
         self._open: dict[int, tuple[Run, ExitStack]] = {}
         self._known = {
@@ -48,7 +57,7 @@ class Trials:
         child = stack.enter_context(
             self.run.child(
                 f"{self.name} / trial {trial.number:02d}",
-                {"trial": trial.number, **trial.point},
+                {"trial": trial.number, **self.params(trial.point)},
                 self.tags,
                 resume=known and known.info.run_id,
             )
@@ -70,7 +79,13 @@ class Trials:
 
 
 @contextmanager
-def recording(run: Run, name: str, tags: Mapping[str, object], metric: str) -> Iterator[Trials]:
-    """Trials that end with this block, those still running as the block does."""
+def recording(
+    run: Run,
+    name: str,
+    tags: Mapping[str, object],
+    params: Callable[[Mapping], Mapping[str, object]],
+    metric: str = "val_accuracy",
+) -> Iterator[Trials]:
+    """Trials that end with this block at the latest, those still running as the block does."""
     with ExitStack() as stack:
-        yield Trials(run, name, tags, metric, stack)
+        yield Trials(run, name, tags, params, metric, stack)
