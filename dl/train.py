@@ -3,15 +3,19 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dl.augment import augment
+from dl.checkpoint import Checkpoints, capture, restore
 from dl.data.split import Data, Split
 
 
@@ -75,6 +79,7 @@ class Epoch:
     grad_norm: float  # mean over the steps, before clipping
     images_per_second: float  # training only
     epoch_seconds: float  # training and validation
+    micro_batch: int  # images that went through at once: less than the recipe's batch where memory ran out
 
 
 class DivergedError(ArithmeticError):
@@ -88,20 +93,34 @@ def fit(
     device: torch.device | str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[int], None] = lambda images: None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Epoch]:
     """Train `model` in place on `data.train`; report each epoch on `data.val`.
 
     model: takes (N, C, H, W) pixels in 0..255, returns logits (N, classes); it moves to `device`.
     data: lies on `device` as uint8 for the whole training (SVHN: 225 MB).
     on_step: called with the number of images of each step; it must not wait for the device.
+    checkpoints: written after every epoch. Where one is there already, training goes on behind it, after `on_epoch` was
+    called for the epochs that it holds: the caller must take an epoch twice. The end is that of a training that was
+    never interrupted, bit for bit on a CPU; a finished one is only loaded.
+
     The same seed gives the same numbers on the same machine, bit for bit on a CPU. The last, incomplete batch of an
-    epoch is left out. Raises DivergedError when an epoch's loss is not finite, ValueError where the
-    training images are fewer than one batch.
+    epoch is left out. Where memory runs out, batches go through in halves, quarters, ... with their gradients added up:
+    the same step, but batch norm then sees the parts (Epoch.micro_batch).
+
+    In a process group (torchrun) each process takes every `world`-th image of each batch of one common order, drawn
+    and augmented alike by all, and gradients are averaged: the steps of one process, but batch norm sees a
+    process's share, and dropout differs between them. Process 0 keeps the checkpoints.
+
+    Raises DivergedError when an epoch's loss is not finite, ValueError where the training images are fewer
+    than one batch or a batch cannot be shared out evenly, torch.OutOfMemoryError where two images are too many.
     """
     device = torch.device(device)
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     if len(data.train) < recipe.batch_size:
         raise ValueError(f"{len(data.train)} training images, but batches of {recipe.batch_size}")
-    cuda = device.type == "cuda"
+    if recipe.batch_size % world:
+        raise ValueError(f"batches of {recipe.batch_size} cannot be shared out to {world} processes")
     model.to(device, memory_format=torch.channels_last)
     train, val = data.train.to(device), data.val.to(device)
     steps = len(train) // recipe.batch_size
@@ -110,29 +129,38 @@ def fit(
     average = (
         AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
     )
-    torch.manual_seed(recipe.seed)  # dropout
     order = torch.Generator().manual_seed(recipe.seed)
     noise = torch.Generator(device).manual_seed(recipe.seed)
-    history = []
-    for index in range(1, recipe.epochs + 1):
+    dropout = default_generator(device).manual_seed(recipe.seed)
+    state = {
+        "model": model, "optimizer": optimizer, "schedule": schedule, "average": average,
+        "order": order, "noise": noise, "dropout": dropout,
+    }  # fmt: skip
+    this = identity(model, data, recipe, device) if checkpoints else {}
+    history = resume(checkpoints, this, state, rank, world)
+    for epoch in history:
+        on_epoch(epoch)
+    micro = history[-1].micro_batch if history else recipe.batch_size // world
+    net = DistributedDataParallel(model) if world > 1 else model
+    for index in range(len(history) + 1, recipe.epochs + 1):
         began = time.perf_counter()
         model.train()
+        if world > 1:  # a stream of its own, that needs no checkpoint
+            dropout.manual_seed((recipe.seed * recipe.epochs + index) * world + rank)
         total = torch.zeros(3, device=device)  # loss, hits, gradient norm: summed on the device
         for x, y in batches(train, recipe.batch_size, order):
             x = augment(x, noise, recipe.translate, recipe.rotate, recipe.colour, recipe.invert, recipe.cutout)
-            with torch.autocast(device.type, torch.bfloat16, enabled=cuda):
-                logits = model(x)
-                loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()
+            loss, hits, micro = backward(net, x[rank::world], y[rank::world], recipe.label_smoothing, micro)
             norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip or math.inf)
             optimizer.step()
             schedule.step()
             if average:
                 average.update_parameters(model)
-            total += torch.stack([loss.detach(), (logits.argmax(1) == y).float().mean(), norm])
+            total += torch.stack([loss, hits, norm])
             on_step(len(y))
-        loss, accuracy, norm = (total / steps).tolist()  # the epoch's only wait for the device
+        if world > 1:
+            dist.all_reduce(total)
+        loss, accuracy, norm = (total / (steps * world)).tolist()  # the epoch's only wait for the device
         seconds = time.perf_counter() - began
         if not math.isfinite(loss):
             raise DivergedError(f"loss {loss} in epoch {index} of {recipe.epochs}")
@@ -140,13 +168,75 @@ def fit(
         history.append(
             Epoch(
                 index, loss, accuracy, val_loss, val_accuracy, schedule.get_last_lr()[0], norm,
-                steps * recipe.batch_size / seconds, time.perf_counter() - began,
+                steps * recipe.batch_size / seconds, time.perf_counter() - began, micro,
             )
         )  # fmt: skip
+        if checkpoints and rank == 0:
+            checkpoints.save(index, {"identity": this, "history": list(map(asdict, history)), "parts": capture(state)})
         on_epoch(history[-1])
+    if checkpoints:
+        checkpoints.wait()
     if average:
         model.load_state_dict(average.module.state_dict())
     return history
+
+
+def backward(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, micro: int) -> tuple[Tensor, Tensor, int]:
+    """Gradients of the mean loss of a batch, at most `micro` images at a time.
+
+    Returns the loss and the share of hits, on the device, and how many images fitted in the end. One process of several
+    cannot halve its share alone: there the error is raised.
+    """
+    while True:
+        try:
+            return *accumulate(model, x, y, smoothing, -(-len(x) // micro)), micro
+        except torch.OutOfMemoryError:
+            micro = -(-micro // 2)
+            if isinstance(model, DistributedDataParallel) or len(x) // -(-len(x) // micro) < 2:  # batch norm needs two
+                raise
+        if x.is_cuda:  # out here the error has let go of what it held
+            torch.cuda.empty_cache()
+
+
+def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: int) -> tuple[Tensor, Tensor]:
+    """Gradients of the mean loss of a batch that goes through in `parts`; the loss and the share of hits."""
+    model.zero_grad()
+    losses, hits = [], []
+    for some, truth in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+            logits = model(some)
+            loss = F.cross_entropy(logits, truth, label_smoothing=smoothing) * (len(truth) / len(y))
+        loss.backward()
+        losses.append(loss.detach())
+        hits.append((logits.argmax(1) == truth).sum() / len(y))
+    return sum(losses), sum(hits)
+
+
+def identity(model: nn.Module, data: Data, recipe: Recipe, device: torch.device) -> dict:
+    """What a checkpoint must have been written for, to be of use: plain strings and numbers."""
+    shapes = " ".join(f"{name} {tuple(value.shape)}" for name, value in model.state_dict().items())
+    return {
+        **asdict(recipe), "train": data.train.digest(), "val": data.val.digest(), "device": device.type,
+        "network": sha256(shapes.encode()).hexdigest()[:16],
+    }  # fmt: skip
+
+
+def resume(checkpoints: Checkpoints | None, this: dict, state: dict, rank: int, world: int) -> list[Epoch]:
+    """Fill `state` from the newest checkpoint of `this` training, in all processes; the epochs that it holds."""
+    found = [checkpoints.load(this) if checkpoints and rank == 0 else None]
+    if world > 1:
+        dist.broadcast_object_list(found)
+    if found[0] is None:
+        return []
+    restore(state, found[0]["parts"])
+    return [Epoch(**epoch) for epoch in found[0]["history"]]
+
+
+def default_generator(device: torch.device) -> torch.Generator:
+    """The generator that dropout draws from."""
+    if device.type == "cuda":
+        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+    return torch.mps._get_default_mps_generator() if device.type == "mps" else torch.default_generator
 
 
 def batches(split: Split, size: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
