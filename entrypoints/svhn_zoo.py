@@ -6,12 +6,6 @@ trains LeNet-5, AlexNet, VGG-16, ResNet-18, -50 and -101, each in a child run wi
 confident errors, and registers every network with its preprocessing. On a GPU: all images, ten epochs. On a CPU: a
 subset, about six minutes on two cores. Without SVHN's files, and without a way to download them, it trains on generated
 street digits and says so.
-
-    mlflow run . -e svhn_zoo --env-manager uv -P models=lenet5 -P search=20
-
-looks for a better recipe first: 20 short trials with hyperopt's TPE, each a child run, the unpromising stopped early; the
-best is trained in full beside the shipped one, and the better of the two on validation data goes on. With
-`-P engine=ray` the trials run side by side, on this machine's cores or on the cluster that RAY_ADDRESS names.
 """
 
 import os
@@ -24,7 +18,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dl import engine as engines
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.models import ZOO, Plan, Raw, flops, parameters
 from dl.models.document import DOCUMENT, load_weights, shrunk
@@ -49,15 +42,7 @@ NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers
 )
 @click.option("--seed", type=click.IntRange(min=0), default=Recipe.seed, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-@click.option(
-    "--search", type=click.IntRange(0), default=0, show_default=True, help="Trials a network; 0: the shipped recipes."
-)
-@click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
-@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True, help="Fractions share one.")
-def main(
-    models, dataset, data_dir, preset, recipe, epochs, images, seed, device, search, engine, cpus_per_trial, gpus_per_trial
-) -> None:
+def main(models, dataset, data_dir, preset, recipe, epochs, images, seed, device) -> None:
     asked = click.get_current_context().params
     names = pick_networks(models)
     try:

@@ -1,6 +1,7 @@
 """A search: the same here and on Ray, from the start or from its records, whatever happens to trials and workers."""
 
 import copy
+import math
 import os
 import signal
 import subprocess
@@ -11,20 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hyperopt import hp
 from hyperopt.pyll import as_apply
 from hyperopt.pyll.stochastic import sample
+from mlflow import MlflowClient
 
 from dl import engine
+from dl.data import street_digits
 from dl.engine import Cluster, Trial, search
-from dl.models import ZOO
-from dl.models.plan import space
+from dl.models import ZOO, Plan
+from dl.models.plan import space, try_recipe
 from tracking.run import start
 from tracking.trials import recording
 
 EPOCHS = 4
 SPACE = {"x": hp.loguniform("x", -3, 3), "size": hp.choice("size", [16, 32, 64]), "shift": hp.uniformint("shift", 0, 5)}
-FIRST = {"x": 1.0, "size": 32, "shift": 2}
+FIRST = {"x": 2.5, "size": 32, "shift": 2}
 PLANS = [(name, preset) for name in ZOO for preset in ("full", "quick")]
 
 
@@ -39,7 +43,7 @@ def toy(point, report, raises=lambda point: False):
     if raises(point):
         raise ValueError("this point always raises\nwith details")
     for epoch in range(1, EPOCHS + 1):
-        score = epoch / EPOCHS - abs(np.log(point["x"])) - 0.01 * point["shift"]
+        score = epoch / EPOCHS - abs(math.log(point["x"])) - 0.01 * point["shift"]
         report({"epoch": epoch, "score": score, "metrics": {"val_accuracy": score, "lr": 0.1}})
 
 
@@ -93,7 +97,7 @@ def whole() -> list[Trial]:
 def test_a_search_begins_with_the_shipped_point_and_learns(whole):
     assert whole[0].point == FIRST
     assert [trial.number for trial in whole] == list(range(14))
-    random, learnt = ([abs(np.log(t.point["x"])) for t in part] for part in (whole[1:8], whole[8:]))
+    random, learnt = ([abs(math.log(t.point["x"])) for t in part] for part in (whole[1:8], whole[8:]))
     assert np.median(learnt) < np.median(random)
 
 
@@ -141,30 +145,35 @@ def test_the_engine_is_there_without_ray_and_hyperopt():
 
 
 def test_trials_are_child_runs_that_a_killed_search_takes_up_again(store):
-    class Killed(BaseException): ...
+    reports = []
 
-    def dies(point, report, at=3, seen=[]):  # noqa: B006 (counts the trials)
-        seen.append(point)
+    def job(point, report, deadly=6):
         for epoch in (1, 2):
             report({"epoch": epoch, "score": 0.1 * epoch, "metrics": {"val_accuracy": 0.1 * epoch}})
-            if len(seen) == at:
+            reports.append(point)
+            if len(reports) == deadly - 1:  # the third trial's first epoch
                 raise KeyboardInterrupt
 
-    with start("search", {"algo": "tpe"}, {"kind": "zoo"}) as parent:
-        for attempt in range(2):
-            with recording(parent, "zoo / net", {"network": "net"}, dict) as log:
-                known = [Trial(**row) for row in log.recall(FIRST)]
-                if attempt == 0:
-                    with pytest.raises(KeyboardInterrupt), recording(parent, "zoo / net", {"network": "net"}, dict) as log:
-                        run(6, job=dies, log=log)
-                else:
-                    assert [trial.over for trial in known] == [True, True, False]
-                    assert known[2].scores == {1: 0.1}
-                    trials = run(6, known, job=dies, log=log)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        start("zoo") as parent,
+        recording(parent, "net", {"network": "a"}, dict) as log,
+    ):
+        run(5, job=job, log=log)
+    with start("zoo", resume=parent.id) as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+        known = [Trial(**row) for row in log.recall(FIRST)]
+        assert [trial.over for trial in known] == [True, True, False]
+        assert known[2].scores == {1: 0.1}
+        trials = run(5, known, job=job, log=log)
         children = parent.children("trial")
-    assert len(children) == len(trials) == 6
-    assert sorted(int(child.data.params["trial"]) for child in children) == list(range(6))
-    assert {child.info.status for child in children} == {"FINISHED"}
+    assert sorted(int(child.data.params["trial"]) for child in children) == list(range(5))
+    children = {int(child.data.params["trial"]): MlflowClient().get_run(child.info.run_id) for child in children}
+    for trial in trials:
+        assert children[trial.number].info.status == "FINISHED"
+        assert children[trial.number].data.params["x"] == str(trial.point["x"])
+        history = MlflowClient().get_metric_history(children[trial.number].info.run_id, "val_accuracy")
+        assert {metric.step: metric.value for metric in history} == trial.scores
+        assert len(history) == len(trial.scores)
 
 
 # ------------------------------------------------------------------------------------------ Ray
@@ -175,6 +184,88 @@ def cluster():
     """Two workers on this machine."""
     import ray
 
-    engine.start_ray(num_cpus=2)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield Cluster()
     ray.shutdown()
+
+
+def once(path: Path) -> bool:
+    """True in one process, once."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def mixed(point, report, folder: Path, plan: Plan, data):
+    """What may happen to a trial, by its point: it raises, its worker dies once, always, or not at all."""
+    what, name = point["what"], f"{point['what']} {point['lr']}"
+
+    def tell(values):
+        with open(folder / f"{name}.log", "a") as file:
+            file.write(f"{os.getpid()} {values['epoch']}\n")
+        report(values)
+        if values["epoch"] == 2 and (what == "dies always" or (what == "dies once" and once(folder / name))):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with open(folder / f"{name}.log", "a") as file:
+        file.write("began\n")
+    if what == "raises":
+        raise ValueError("not a good point")
+    try_recipe({"lr": point["lr"]}, tell, plan, data, "cpu", folder / "checkpoints")
+
+
+def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatch):
+    """Workers that die, points that raise, and those that end well: one child run each, with every epoch once."""
+    monkeypatch.setattr(engine, "LIVES", 1)
+    data = street_digits(64, n_val=32, n_test=8)
+    plan = Plan(ZOO["lenet5"].quick.build, replace(ZOO["lenet5"].quick.recipe, epochs=4, batch_size=16))
+    job = partial(mixed, folder=tmp_path, plan=plan, data=data)
+    fates = ["raises", "dies once", "dies always", "well"]
+    expressions = {"what": hp.choice("what", fates), "lr": hp.loguniform("lr", -7, -5)}
+    left = [Trial(n, {"what": fate, "lr": 2e-3}) for n, fate in enumerate(fates)]  # as by a search that was killed
+    with start("zoo") as parent, recording(parent, "net", {"network": "lenet5"}, dict) as log:
+        trials = search(job, expressions, left, 4, log, cluster=cluster)
+        children = {child.data.params["what"]: child for child in parent.children("trial")}
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert len(children) == 4
+
+    assert {what: child.info.status for what, child in children.items()} == {
+        "raises": "FAILED", "dies always": "FAILED", "dies once": "FINISHED", "well": "FINISHED",
+    }  # fmt: skip
+    assert children["raises"].data.tags["error"] == "ValueError: not a good point"
+    assert (tmp_path / "raises 0.002.log").read_text().split() == ["began"]  # not tried again
+    assert children["dies always"].data.tags["error"] == "its worker died 2 times"
+
+    here: list[float] = []  # the same training, never interrupted, in this process
+    torch.set_num_threads(1)
+    try_recipe(
+        {"lr": 2e-3}, lambda values: here.append(values["metrics"]["val_loss"]), plan, data, "cpu", tmp_path / "x"
+    )
+    for what in ("dies once", "well"):
+        history = MlflowClient().get_metric_history(children[what].info.run_id, "val_loss")
+        assert [(metric.step, metric.value) for metric in history] == list(enumerate(here, 1))
+        assert children[what].data.tags["trial_id"]
+    lines = (tmp_path / "dies once 0.002.log").read_text().splitlines()
+    assert lines.count("began") == 2
+    assert len({line.split()[0] for line in lines if line != "began"}) == 2  # two workers
+
+
+def test_the_same_halving_on_ray(store, cluster):
+    with start("zoo") as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+        trials = run(8, run(3, log=log), log=log, cluster=cluster)
+        children = {int(child.data.params["trial"]): child for child in parent.children("trial")}
+    assert sorted(children) == list(range(8))
+    for trial in trials:
+        assert ("stopped_early" in children[trial.number].data.tags) == trial.stopped
+        assert trial.stopped == (max(trial.scores) < EPOCHS)
+    assert any(trial.stopped for trial in trials[3:])
+    assert not all(trial.stopped for trial in trials[3:])
+
+
+def test_a_cluster_that_is_too_small_is_said_in_a_line(cluster):
+    with pytest.raises(ValueError, match="a trial wants 3 CPU, the whole cluster has 2"):
+        run(1, cluster=replace(cluster, cpus=3))
+    with pytest.raises(ValueError, match=r"a trial wants 0\.5 GPU, the whole cluster has 0"):
+        run(1, cluster=replace(cluster, gpus=0.5))

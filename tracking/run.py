@@ -103,18 +103,10 @@ class Run:
 
     @contextmanager
     def child(
-        self,
-        name: str,
-        params: Mapping[str, object] | None = None,
-        tags: Mapping[str, object] | None = None,
-        resume: str | None = None,
+        self, name: str, params: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None
     ) -> Iterator["Run"]:
-        """A nested run; it ends when the block ends, however that ends. With `resume` that child is opened again."""
-        if resume:
-            self.client.update_run(resume, status="RUNNING")
-            record = self.client.get_run(resume)
-        else:
-            record = self._create(name, tags or {})
+        """A nested run; it ends when the block ends, however that ends."""
+        record = self._create(name, tags or {})
         inherited = {
             "params": self._inherit["params"] | (params or {}),
             "tags": self._inherit["tags"] | (tags or {}),

@@ -28,20 +28,17 @@ class Trials:
         self.run, self.name, self.tags, self.params, self.metric = run, name, {"kind": "trial", **tags}, params, metric
         self._stack = stack
         self._open: dict[int, tuple[Run, ExitStack]] = {}
-        self._known = {
-            int(child.data.params["trial"]): child
-            for child in run.children("trial")
-            if all(child.data.tags.get(key) == str(value) for key, value in tags.items())
-        }
 
     def recall(self, like: Mapping[str, object]) -> list[dict]:
         """What is on record, as keywords of a trial; `like` is a point and gives the types."""
         found = []
-        for number, child in self._known.items():
+        for child in self.run.children("trial"):
+            if any(child.data.tags.get(key) != str(value) for key, value in self.tags.items()):
+                continue
             history = self.run.client.get_metric_history(child.info.run_id, self.metric)
             found.append(
                 {
-                    "number": number,
+                    "number": int(child.data.params["trial"]),
                     "point": {key: type(value)(child.data.params[key]) for key, value in like.items()},
                     "scores": {metric.step: metric.value for metric in history},
                     "over": child.info.status in OVER,
@@ -53,13 +50,11 @@ class Trials:
 
     def began(self, trial) -> None:
         stack = self._stack.enter_context(ExitStack())
-        known = self._known.get(trial.number)
         child = stack.enter_context(
             self.run.child(
                 f"{self.name} / trial {trial.number:02d}",
                 {"trial": trial.number, **self.params(trial.point)},
                 self.tags,
-                resume=known and known.info.run_id,
             )
         )
         if trial.id:

@@ -4,11 +4,14 @@ a better recipe."""
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from dl.checkpoint import Checkpoints
 from dl.data.split import Data, Split
+from dl.engine import digest
 from dl.models.raw import Raw
 from dl.train import Epoch, Recipe, fit
 
@@ -42,15 +45,19 @@ def shortened(recipe: Recipe) -> Recipe:
     return replace(recipe, epochs=math.ceil(recipe.epochs / 2))
 
 
-def try_recipe(point: dict, report: Callable[[dict], None], plan: Plan, data: Data, device: str) -> None:
-    """Train the plan with what `point` changes in its recipe: a job of dl.engine, scored by validation accuracy."""
+def try_recipe(point: dict, report: Callable[[dict], None], plan: Plan, data: Data, device: str, folder: Path) -> None:
+    """Train the plan with what `point` changes in its recipe: a job of dl.engine, scored by validation accuracy.
+
+    folder: where trials have their checkpoints, by point.
+    """
     recipe = replace(plan.recipe, **point)
 
     def tell(epoch: Epoch) -> None:
         metrics = {key: value for key, value in asdict(epoch).items() if key != "index"}
         report({"epoch": epoch.index, "score": epoch.val_accuracy, "metrics": metrics})
 
-    fit(assemble(replace(plan, recipe=recipe), data.train), data, recipe, device, tell)
+    model = assemble(replace(plan, recipe=recipe), data.train)
+    fit(model, data, recipe, device, tell, checkpoints=Checkpoints(folder / digest(point)))
 
 
 def space(plan: Plan) -> dict:
