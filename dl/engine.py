@@ -62,6 +62,28 @@ class StoppedError(Exception):
     """Raised by `report` in a trial that is not to go on."""
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """What a trial gets of Ray: of this machine's cores, or of the cluster that RAY_ADDRESS names."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0  # fractions share a GPU
+
+    @property
+    def device(self) -> str:
+        return "cuda" if self.gpus else "cpu"
+
+
+def pick(name: str, cpus: float, gpus: float, device: str) -> Cluster | None:
+    """What the command line asks for; None is this process. ValueError where it contradicts itself."""
+    if name == "local":
+        return None
+    cluster = Cluster(cpus, gpus)
+    if device not in ("auto", cluster.device):
+        raise ValueError(f"--device {device} and --gpus-per-trial {gpus:g} contradict each other")
+    return cluster
+
+
 def search(
     job: Job,
     space: Mapping,
@@ -71,7 +93,7 @@ def search(
     epochs: int | None = None,
     first: Point | None = None,
     seed: int = 0,
-    cluster: "Cluster | None" = None,
+    cluster: Cluster | None = None,
 ) -> list[Trial]:
     """Bring a search to `count` trials; returns all of them, the known `trials` included.
 
@@ -108,8 +130,24 @@ def search(
             del start[:1]
     elif remaining > 0:
         algorithm = searcher(space, [trial for trial in trials if trial.over], start, seed, salt=len(trials))
-        run_on_ray(job, cluster, log, begin, algorithm, stopper, remaining, epochs)
+        options = {"search_alg": algorithm, "scheduler": stopper, "num_samples": remaining}
+        run_on_ray(job, cluster, log, begin, epochs, **options)
     return sorted(trials, key=lambda trial: trial.number)
+
+
+def spread(job: Job, points: Sequence[Point], log: Log, cluster: Cluster) -> list[Trial]:
+    """A Ray trial for each of these points, none of them stopped early."""
+    trials = [Trial(number, point) for number, point in enumerate(points)]
+
+    def begin(point: Point, id: str) -> Trial:
+        trial = next(trial for trial in trials if trial.point == point)
+        trial.id = id
+        log.began(trial)
+        return trial
+
+    if points:
+        run_on_ray(job, cluster, log, begin, points=points)
+    return trials
 
 
 def run_here(job: Job, trial: Trial, stopper, epochs: int | None, log: Log) -> None:
@@ -144,30 +182,17 @@ def hear(trial: Trial, values: Mapping[str, Any], log: Log) -> None:
 # ------------------------------------------------------------------------------------------ Ray
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """What a trial gets of Ray: of this machine's cores, or of the cluster that RAY_ADDRESS names."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0  # fractions share a GPU
-
-    @property
-    def device(self) -> str:
-        return "cuda" if self.gpus else "cpu"
-
-
-def pick(name: str, cpus: float, gpus: float, device: str) -> Cluster | None:
-    """What the command line asks for; None is this process. ValueError where it contradicts itself."""
-    if name == "local":
-        return None
-    cluster = Cluster(cpus, gpus)
-    if device not in ("auto", cluster.device):
-        raise ValueError(f"--device {device} and --gpus-per-trial {gpus:g} contradict each other")
-    return cluster
-
-
-def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count: int, epochs: int | None) -> None:
-    """`count` Ray Tune trials. What a worker reports reaches `log` in this process; a worker that dies is replaced.
+def run_on_ray(
+    job: Job,
+    cluster: Cluster,
+    log: Log,
+    begin: Callable[[Point, str], Trial],
+    epochs: int | None = None,
+    points: Sequence[Point] | None = None,
+    **tune_config,
+) -> None:
+    """Ray Tune trials at `points`, or where `tune_config` finds them. What a worker reports reaches `log` in this
+    process; a worker that dies is replaced.
 
     ConnectionError where the cluster cannot be reached, ValueError where it has not what one trial asks for.
     """
@@ -181,7 +206,7 @@ def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count
 
         torch.set_num_threads(threads)
         try:
-            job(plain(config), lambda values: tune.report(dict(values)))
+            job(plain(config.get("point", config)), lambda values: tune.report(dict(values)))
         except Exception as error:  # told, not raised: another worker would only raise it again
             tune.report({SCORE: -math.inf, "error": one_line(error)})
 
@@ -193,7 +218,7 @@ def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count
 
         def on_trial_start(self, iteration, trials, trial, **info):
             if trial.trial_id not in running:  # else: on a new worker
-                running[trial.trial_id] = begin(plain(trial.config), trial.trial_id)
+                running[trial.trial_id] = begin(plain(trial.config.get("point", trial.config)), trial.trial_id)
 
         def on_trial_result(self, iteration, trials, trial, result, **info):
             known = running[trial.trial_id]
@@ -216,7 +241,8 @@ def run_on_ray(job, cluster: Cluster, log: Log, begin, algorithm, stopper, count
     with TemporaryDirectory() as folder:  # Tune's own record: of no use to ours
         tune.Tuner(
             tune.with_resources(tune.with_parameters(trainable, job=job), {"cpu": cluster.cpus, "gpu": cluster.gpus}),
-            tune_config=tune.TuneConfig(search_alg=algorithm, scheduler=stopper, num_samples=count, reuse_actors=True),
+            param_space={"point": tune.grid_search(list(points))} if points else None,
+            tune_config=tune.TuneConfig(reuse_actors=True, **tune_config),
             run_config=tune.RunConfig(
                 storage_path=folder,
                 callbacks=[Driver()],

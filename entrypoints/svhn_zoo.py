@@ -6,25 +6,50 @@ trains LeNet-5, AlexNet, VGG-16, ResNet-18, -50 and -101, each in a child run wi
 confident errors, and registers every network with its preprocessing. On a GPU: all images, ten epochs. On a CPU: a
 subset, about six minutes on two cores. Without SVHN's files, and without a way to download them, it trains on generated
 street digits and says so.
+
+A run that was killed goes on with `-P resume=RUN_ID`, in the same runs, and ends as if it had not been. Every epoch
+leaves a checkpoint in `checkpoints/RUN_ID/`, on the local disk, as to an artifact store it would be hundreds of
+megabytes an epoch over the network; they are deleted when the network is registered.
+
+    mlflow run . -e svhn_zoo --env-manager uv -P models=lenet5 -P search=20
+
+looks for a better recipe first: 20 short trials with hyperopt's TPE, each a child run, the unpromising stopped early.
+The best is trained in full beside the shipped one, and the better of the two on validation data goes on. With
+`-P engine=ray` trials and networks are Ray Tune trials, on this machine's cores or on the cluster of RAY_ADDRESS.
+
+On several GPUs: `torchrun --nproc-per-node 4 -m entrypoints.svhn_zoo --models resnet101`.
 """
 
+import json
 import os
 import resource
-import time
-from dataclasses import asdict, replace
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import click
 import numpy as np
 import torch
+import torch.distributed as dist
+from mlflow import MlflowClient
+from mlflow.entities import Run as Record
 from tqdm import tqdm
 
+from dl import engine as engines
+from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.models import ZOO, Plan, Raw, flops, parameters
-from dl.models.document import DOCUMENT, load_weights, shrunk
+from dl.models.document import DOCUMENT, shrunk
+from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
+from dl.models.plan import space
 from dl.plots import zoo as plots
 from dl.train import DivergedError, Epoch, Recipe, fit, pick_device, predict
 from tracking.registry import register
-from tracking.run import Run, start
+from tracking.run import Run, find, start
+from tracking.trials import recording
 
 SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
 NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers say nothing about SVHN."
@@ -41,37 +66,316 @@ NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers
     "--images", type=click.IntRange(min=0), default=0, show_default=True, help="To train on; 0: the preset's."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=Recipe.seed, show_default=True)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings a network, from --seed on."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-def main(models, dataset, data_dir, preset, recipe, epochs, images, seed, device) -> None:
-    asked = click.get_current_context().params
-    names = pick_networks(models)
+@click.option("--resume", default="", help="Id of an interrupted run; its other options are taken from there.")
+@click.option("--search", type=click.IntRange(0), default=0, show_default=True, help="Trials a network for its recipe.")
+@click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
+@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
+@click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True, help="Fractions share one.")
+def main(resume: str, **asked) -> None:
+    before = reopen(resume, asked) if resume else None
+    options = asked | decided(before) if before else asked
+    names, seeds = pick_networks(options["models"]), range(options["seed"], options["seed"] + options["seeds"])
     try:
-        device = pick_device(device)
+        cluster = engines.pick(*(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device")))
+        device = pick_device(cluster.device if cluster else options["device"])
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--device") from error
+    preset, recipe = options["preset"], options["recipe"]
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
-    plans = {name: plan(name, recipe, preset, epochs, images, seed) for name in names}
-    data = load(dataset, data_dir, preset, images)
+    with processes(device) as (rank, world):
+        plans = {
+            name: [plan(name, recipe, preset, options["epochs"], options["images"], seed, world) for seed in seeds]
+            for name in names
+        }
+        data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
+        if world > 1 and (options["search"] or cluster):
+            raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
+        spaces = spaces_of(plans, options["search"])
+        if before:
+            check(before, data, spaces)
+        if rank:
+            follow(plans, data, device)
+        else:
+            search = Search(options["search"], spaces, cluster)
+            lead(plans, data, device, preset, recipe, before, recorded(before, asked), search)
+
+
+def lead(
+    plans: dict[str, list[Plan]],
+    data: Data,
+    device: torch.device,
+    preset: str,
+    recipe: str,
+    before: Record | None,
+    asked: dict,
+    search: "Search",
+) -> None:
+    """The whole run, and all that is written; of several processes the first one does this."""
     tags = {
         "question": 4, "kind": "zoo", "dataset": data.name, "preset": preset, "recipe": recipe, "device": device.type,
     }  # fmt: skip
-    rows, histories = [], {}
-    with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags) as run:
+    rows, histories, failed, remarks = [], {}, {}, []
+    with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags, before and before.info.run_id) as run:
+        folder = Path("checkpoints", run.id).absolute()
+        if before:  # where it lay, wherever this command was started
+            folder = Path(before.data.tags.get("checkpoints", folder))
+        run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
+        click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
         for part in ("train", "val", "test"):
             split = getattr(data, part)
             run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
-        for name in names:
-            row, history = train(run, name, plans[name], data, device)
+        contests = {name: look(run, name, repeats, data, folder, device, search) for name, repeats in plans.items()}
+        if search.cluster:
+            train_on_ray(run, contests, data, folder, search.cluster)
+        for name, contest in contests.items():
+            tried = {
+                recipe: [
+                    train(run, name, number, plan, data, device, folder, recipe) for number, plan in enumerate(repeats)
+                ]
+                for recipe, repeats in contest.items()
+            }
+            trained, remark = better(ZOO[name].title, tried)
+            remarks += [remark] if search.count else []
+            row, histories[ZOO[name].title] = crown(run, name, trained, data, device)
             rows.append(row)
-            histories[row["network"]] = history
+            failed |= {each.label: each.row["error"] for each in trained if "error" in each.row}
             click.echo(one_line(row))  # a log file has no progress bar
-        summarise(run, rows, histories, data, preset)
+        share(None)
+        summarise(run, rows, histories, failed, data, preset, remarks)
+    for empty in (folder, folder.parent):
+        with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
+            empty.rmdir()
     click.echo(as_markdown(rows))
     if data.name != "svhn":
         click.secho(NOTICE, fg="yellow", err=True)
-    if failed := [row["network"] for row in rows if "error" in row]:
-        raise click.ClickException(f"{len(failed)} of {len(rows)} networks failed: {', '.join(failed)}")
+    if failed:
+        raise click.ClickException(
+            f"{len(failed)} of {sum(map(len, plans.values()))} networks failed: {', '.join(failed)}"
+        )
+
+
+# ------------------------------------------------------------------------------------------ going on with a run
+
+
+def reopen(run_id: str, asked: dict) -> Record:
+    """The run that is to go on. UsageError where it cannot, or was asked for something else."""
+    client = MlflowClient()
+    try:
+        record = find(client, run_id)
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from error
+    if record.data.tags.get("kind") != "zoo":
+        raise click.UsageError(f"run {run_id} is no run of svhn_zoo")
+    if record.info.status == "FINISHED":
+        raise click.UsageError(f"run {run_id} is finished: there is nothing to resume")
+    if not set(asked) <= set(record.data.params):
+        client.set_terminated(run_id, "KILLED")
+        raise click.UsageError(f"run {run_id} died before it had recorded its options: start a new one")
+    there = recorded(record, asked)
+    defaults = {option.name: option.default for option in main.params}
+    # `mlflow run` passes every option: one that has its default was not asked for
+    other = [key for key in asked if asked[key] not in (there[key], defaults[key])]
+    if other:
+        found = ", ".join(f"--{key.replace('_', '-')} {there[key]} (here {asked[key]})" for key in other)
+        raise click.UsageError(f"run {run_id} was started with {found}: leave that out, or start a new run")
+    return record
+
+
+def recorded(record: Record | None, asked: dict) -> dict:
+    """The options as the run has them."""
+    if record is None:
+        return asked
+    types = {option.name: option for option in main.params}
+    return {key: types[key].type.convert(record.data.params[key], types[key], None) for key in asked}
+
+
+def decided(record: Record) -> dict:
+    """The options of the run, and what it made of those that left a choice."""
+    asked = recorded(record, {option.name: None for option in main.params if option.name != "resume"})
+    return asked | {key: record.data.tags[key] for key in ("dataset", "preset", "device")}
+
+
+def check(record: Record, data: Data, spaces: dict[str, str]) -> None:
+    """ClickException where the run had other data, or searched other spaces, than there are now."""
+    searched = json.loads(record.data.tags.get("spaces", "{}"))
+    if other := [name for name in searched if searched[name] != spaces.get(name)]:
+        raise click.ClickException(
+            f"run {record.info.run_id} searched another space than this program has for {', '.join(other)}: "
+            "start a new run"
+        )
+    there = {each.dataset.name: each.dataset.digest for each in record.inputs.dataset_inputs}
+    for part in ("train", "val", "test"):
+        digest = getattr(data, part).digest()
+        if there.get(f"{data.name}-{part}", digest) != digest:
+            raise click.ClickException(
+                f"run {record.info.run_id} had other {data.name} images ({part}: {there[f'{data.name}-{part}']}, "
+                f"here {digest}): bring those back, or start a new run"
+            )
+
+
+# ------------------------------------------------------------------------------------------ several processes
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[tuple[int, int]]:
+    """Rank and number of the processes that train each network together: torchrun's, else one."""
+    if "RANK" not in os.environ:
+        yield 0, 1
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+def share(job: tuple[str, int] | None) -> tuple[str, int] | None:
+    """The first process says to the others what is trained next: name of the network and number of its plan."""
+    if not dist.is_initialized():
+        return job
+    box = [job]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> None:
+    """What the other processes do: train with the first one, and write nothing."""
+    while job := share(None):
+        name, number = job
+        plan = plans[name][number]
+        with suppress(DivergedError):  # in all of them alike
+            fit(build(plan, data)[0], thinned(plan, data), plan.recipe, device)
+
+
+# ------------------------------------------------------------------------------------------ search and scale-out
+
+
+@dataclass(frozen=True)
+class Search:
+    count: int  # trials a network; 0: none
+    spaces: dict[str, str]  # digest of each network's space
+    cluster: engines.Cluster | None
+
+
+def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
+    """What tells whether a resumed search still has the space that it began with."""
+    try:
+        found = {name: space(shortened(repeats[0])) for name, repeats in plans.items() if count}
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--search") from error
+    return {name: engines.digest({key: str(value) for key, value in each.items()}) for name, each in found.items()}
+
+
+def look(
+    run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: Search
+) -> dict[str, list[Plan]]:
+    """The plans that are to compete: the shipped ones (""), and those with the recipe that a search has `found`."""
+    if not search.count:
+        return {"": repeats}
+    title, short = ZOO[name].title, shortened(repeats[0])
+    expressions = space(short)
+    shipped = {key: getattr(short.recipe, key) for key in expressions}
+    work = {"data": replace(data, test=data.val), "device": device.type, "folder": folder / f"{name}-trials"}
+    job = partial(try_recipe, plan=short, **work)
+
+    def say(trial: engines.Trial) -> None:
+        end = trial.error or f"validation accuracy {trial.score:.1%} after {max(trial.scores)} epochs"
+        click.echo(f"{title} trial {trial.number}: {end}" + (", stopped early" if trial.stopped else ""))
+
+    def params(point: dict) -> dict:
+        return asdict(with_point(short, point).recipe)
+
+    with recording(run, f"svhn_zoo / {name}", {"network": name}, params, say) as log:
+        known = [engines.Trial(**row) for row in log.recall(shipped)]
+        seed, epochs = short.recipe.seed, short.recipe.epochs
+        try:
+            trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
+        except (ValueError, ConnectionError) as error:
+            raise click.ClickException(str(error)) from error
+    shutil.rmtree(work["folder"], ignore_errors=True)
+    whole = [trial for trial in trials if trial.score is not None and not trial.stopped]
+    best = max(whole, key=lambda trial: trial.score, default=None)
+    if best is None or best.point == shipped:
+        return {"": repeats}
+    return {"": repeats, "found": [with_point(plan, best.point) for plan in repeats]}
+
+
+def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained"], str]:
+    """The trainings with the recipe that is better on validation data, and what is to be said of it."""
+    if "found" not in tried:
+        return tried[""], f"{title}: no trial of the search was better than the shipped recipe."
+    scores = {
+        recipe: float(np.mean([each.row.get("val_accuracy", np.nan) for each in trained]))
+        for recipe, trained in tried.items()
+    }
+    best = max(tried, key=lambda recipe: np.nan_to_num(scores[recipe], nan=-1))  # the shipped one among equals
+    for recipe, trained in tried.items():
+        if recipe != best:
+            for each in trained:
+                each.checkpoints.remove()
+    shipped, found = (tried[recipe][0].plan.recipe for recipe in ("", "found"))
+    changes = ", ".join(f"{key} {value:.3g}" for key, value in asdict(found).items() if value != getattr(shipped, key))
+    return tried[best], (
+        f"{title}: trained in full, the best recipe of the search ({changes}) has a validation accuracy of "
+        f"{scores['found']:.1%}, the shipped one {scores['']:.1%}: the {best or 'shipped'} one goes on."
+    )
+
+
+def train_on_ray(
+    run: Run, contests: dict[str, dict[str, list[Plan]]], data: Data, folder: Path, cluster: engines.Cluster
+) -> None:
+    """Train all networks side by side, each up to the checkpoint of its last epoch, from which `train` goes on."""
+    plans, names = {}, {}
+    for name, contest in contests.items():
+        for recipe, repeats in contest.items():
+            for plan in repeats:
+                if not run.result(name_of(name, plan, recipe), "result.json"):
+                    key = key_of(name, plan, recipe)
+                    plans[key], names[key] = plan, (name, name_of(name, plan, recipe))
+
+    class Log:
+        def __init__(self, stack: ExitStack):
+            self.stack, self.open = stack, {}
+
+        def began(self, trial: engines.Trial) -> None:
+            name, child = names[trial.point["network"]]
+            stack = self.stack.enter_context(ExitStack())
+            tags = {"kind": "network", "network": name, "trial_id": trial.id}
+            self.open[trial.number] = stack.enter_context(run.child(child, tags=tags)), stack
+
+        def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
+            self.open[trial.number][0].metrics(metrics, epoch)
+
+        def ended(self, trial: engines.Trial) -> None:
+            self.open.pop(trial.number)[1].close()
+
+    job = partial(train_plan, plans=plans, data=replace(data, test=data.val), device=cluster.device, folder=folder)
+    try:
+        with ExitStack() as stack:
+            engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
+    except (ValueError, ConnectionError) as error:
+        raise click.ClickException(str(error)) from error
+    run.reread()
+
+
+def name_of(name: str, plan: Plan, recipe: str) -> str:
+    """The child run's, of a network with a recipe: "" is the shipped one."""
+    return " / ".join(filter(None, ("svhn_zoo", name, recipe, f"seed {plan.recipe.seed}")))
+
+
+def key_of(name: str, plan: Plan, recipe: str) -> str:
+    """Of the folder of its checkpoints."""
+    return "-".join(filter(None, (name, recipe, f"seed{plan.recipe.seed}")))
+
+
+# ------------------------------------------------------------------------------------------ one network
 
 
 def pick_networks(models: str) -> list[str]:
@@ -87,7 +391,7 @@ def pick_networks(models: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def plan(name: str, recipe: str, preset: str, epochs: int, images: int, seed: int) -> Plan:
+def plan(name: str, recipe: str, preset: str, epochs: int, images: int, seed: int, world: int = 1) -> Plan:
     """The shipped plan of that network, with what the command line overrides."""
     if recipe == "document":
         chosen = DOCUMENT[name] if preset == "full" else shrunk(DOCUMENT[name])
@@ -98,10 +402,12 @@ def plan(name: str, recipe: str, preset: str, epochs: int, images: int, seed: in
         raise click.BadParameter(
             f"{images} are fewer than one batch of {name}: at least {changed.batch_size}", param_hint="--images"
         )
+    if changed.batch_size % world:
+        raise click.UsageError(f"{name}'s batches of {changed.batch_size} cannot be shared out to {world} processes")
     return replace(chosen, recipe=changed, images=images or chosen.images)
 
 
-def load(dataset: str, data_dir: str, preset: str, images: int) -> Data:
+def load(dataset: str, data_dir: str, preset: str, images: int, rank: int = 0) -> Data:
     """The data set that was asked for; `auto` falls back to generated digits, loudly."""
     train, val, test = SIZES[preset]
     if dataset != "street-digits":
@@ -114,48 +420,76 @@ def load(dataset: str, data_dir: str, preset: str, images: int) -> Data:
         except MissingError as error:
             if dataset == "svhn":
                 raise click.ClickException(str(error)) from error
-            click.secho(f"{error}\n{NOTICE}", fg="yellow", err=True)
+            if rank == 0:
+                click.secho(f"{error}\n{NOTICE}", fg="yellow", err=True)
         except ValueError as error:  # a file that is there, but wrong: never trained around
             raise click.ClickException(str(error)) from error
     return street_digits(images or train, n_val=val, n_test=test)
 
 
-def train(run: Run, name: str, plan: Plan, data: Data, device: torch.device) -> tuple[dict, list[Epoch]]:
-    """One network in a child run: fitted, scored once on the test data, registered. Returns its row of the table."""
+@dataclass
+class Trained:
+    """One training of one network, and what is left of it."""
+
+    label: str  # as in a list of failures
+    number: int  # among the trainings of that network
+    plan: Plan
+    row: dict  # of the table; with "error" where it failed
+    history: list[Epoch]
+    checkpoints: Checkpoints
+    model: Raw | None = None  # None: trained by an earlier process
+
+
+def train(
+    run: Run, name: str, number: int, plan: Plan, data: Data, device: torch.device, folder: Path, found: str = ""
+) -> Trained:
+    """One network with one seed in a child run: fitted, and scored once on the test data."""
     recipe, title = plan.recipe, ZOO[name].title
-    data = replace(data, train=data.train.thin(plan.images))
-    torch.manual_seed(recipe.seed)  # the same initialisation in any order of networks
-    net = plan.build()
-    row = {"network": title, "parameters": parameters(net), "flops": flops(plan), "images": len(data.train)}
+    label, child_name = " ".join(filter(None, (title, found, f"seed {recipe.seed}"))), name_of(name, plan, found)
+    checkpoints = Checkpoints(folder / key_of(name, plan, found))
+    trained = Trained(label, number, plan, {}, [], checkpoints)
+    if over := run.result(child_name, "result.json"):
+        trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
+        return trained
+    data = thinned(plan, data)
+    model, weights = build(plan, data)
+    row = trained.row = {
+        "network": title, "parameters": parameters(model), "flops": flops(plan), "images": len(data.train),
+    }  # fmt: skip
     params = asdict(recipe) | {"size": plan.size} | {key: row[key] for key in ("parameters", "flops", "images")}
-    history, best = [], 0.0
-    with run.child(f"svhn_zoo / {name} / seed {recipe.seed}", params, {"kind": "network", "network": name}) as child:
+    history, best = trained.history, 0.0
+    tags = {"kind": "network", "network": name} | ({"recipe": "found"} if found else {})
+    with run.child(child_name, params, tags) as child:
         row["run_id"] = child.id
-        if plan.weights:
-            found = load_weights(net, plan.weights)
-            child.tags({"initial_weights": plan.weights if found else f"random ({plan.weights} not to be had)"})
-        mean, std = data.train.moments()
-        model = Raw(net, mean, std, size=plan.size if plan.size != data.train.x.shape[-1] else None)
+        if weights:
+            child.tags({"initial_weights": weights})
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        began = time.perf_counter()
-        total = recipe.epochs * (len(data.train) // recipe.batch_size) * recipe.batch_size
-        with tqdm(total=total, desc=title, unit="img", unit_scale=True, disable=None) as bar:
+        an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
+        with tqdm(total=recipe.epochs * an_epoch, desc=title, unit="img", unit_scale=True, disable=None) as bar:
 
             def report(epoch: Epoch) -> None:
                 nonlocal best
                 history.append(epoch)
                 best = max(best, epoch.val_accuracy)
-                values = asdict(epoch) | {"best_val_accuracy": best}
-                child.metrics({key: values[key] for key in values if key != "index"}, epoch.index)
+                if epoch.micro_batch < recipe.batch_size // world_size():
+                    child.tags({"micro_batch": epoch.micro_batch})
+                child.metrics(metrics(epoch) | {"best_val_accuracy": best}, epoch.index)
+                bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
                 bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 
             try:
-                fit(model, data, recipe, device, report, bar.update)
+                share((name, number))
+                fit(model, data, recipe, device, report, bar.update, checkpoints)
+            except torch.OutOfMemoryError:
+                row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
             except DivergedError as error:
-                child.fail(str(error))
-                return row | {"error": str(error)}, history
-        seconds = time.perf_counter() - began
+                row["error"] = str(error)
+                child.json("result.json", {"row": row, "history": list(map(asdict, history))})
+                checkpoints.remove()
+        if "error" in row:
+            child.fail(row["error"])
+            return trained
         logits, truth = predict(model, data.test.x, device), data.test.y.cpu()
         accuracy = (logits.argmax(1) == truth).double().mean().item()
         row |= {
@@ -164,7 +498,7 @@ def train(run: Run, name: str, plan: Plan, data: Data, device: torch.device) -> 
             "test_accuracy_se": (accuracy * (1 - accuracy) / len(truth)) ** 0.5,
             "test_loss": torch.nn.functional.cross_entropy(logits, truth).item(),
             "images_per_second": float(np.median([epoch.images_per_second for epoch in history])),
-            "seconds": seconds,
+            "seconds": sum(epoch.epoch_seconds for epoch in history),
             "peak_memory_bytes": peak_memory(device),
         }
         child.metrics({key: row[key] for key in row if isinstance(row[key], float)}, history[-1].index)
@@ -174,12 +508,46 @@ def train(run: Run, name: str, plan: Plan, data: Data, device: torch.device) -> 
         wrong = plots.mistakes(data.test.x.numpy(), truth.numpy(), logits.softmax(1).numpy(), heading)
         child.figure("errors.png", wrong)
         child.json("recipe.json", asdict(recipe))
-        row["version"] = register(
-            child, model, f"{data.name}-{name}", data.test.x[:2].numpy(), row["val_accuracy"],
-            {"test_accuracy": f"{accuracy:.6f}", "run": child.id, "data_digest": data.train.digest()},
+        child.json("result.json", {"row": row, "history": list(map(asdict, history))})
+    trained.model = model.cpu()
+    return trained
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch.device) -> tuple[dict, list[Epoch]]:
+    """Register the training with the best validation accuracy; the row of the table, and that training's history."""
+    done = [each for each in trained if "error" not in each.row]
+    if not done:
+        return trained[0].row, trained[0].history
+    best = max(done, key=lambda each: each.row["val_accuracy"])
+    child = run.view(best.row["run_id"])
+    version = child.tag("registered")
+    if version is None:
+        if best.model is None:
+            best.model, _ = build(best.plan, data)
+            share((name, best.number))
+            fit(best.model, thinned(best.plan, data), best.plan.recipe, device, checkpoints=best.checkpoints)
+        version = register(
+            child, best.model, f"{data.name}-{name}", data.test.x[:2].numpy(), best.row["val_accuracy"],
+            {
+                "test_accuracy": f"{best.row['test_accuracy']:.6f}", "run": child.id,
+                "data_digest": thinned(best.plan, data).train.digest(),
+            },
             also=f"{data.name}-zoo",
         )  # fmt: skip
-    return row, history
+        child.tags({"registered": version})
+    for each in done:
+        each.checkpoints.remove()
+    row = best.row | {"version": version, "seeds": len(done)}
+    if len(done) > 1:
+        for key in ("val_accuracy", "test_accuracy", "test_loss", "images_per_second", "seconds"):
+            row[key] = float(np.mean([each.row[key] for each in done]))
+        for key in ("val_accuracy", "test_accuracy"):
+            row[f"{key}_std"] = float(np.std([each.row[key] for each in done], ddof=1))
+    return row, best.history
 
 
 def peak_memory(device: torch.device) -> float:
@@ -189,20 +557,30 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def summarise(run: Run, rows: list[dict], histories: dict[str, list[Epoch]], data: Data, preset: str) -> None:
+def summarise(
+    run: Run,
+    rows: list[dict],
+    histories: dict[str, list[Epoch]],
+    failed: dict[str, str],
+    data: Data,
+    preset: str,
+    remarks: list[str],
+) -> None:
     """Comparison figure, table and the note that answers the question, on the parent run."""
     done = [row for row in rows if "error" not in row]
     run.table("zoo.json", rows)
-    if failed := [f"{row['network']} ({row['error']})" for row in rows if "error" in row]:
-        run.fail(f"{len(failed)} of {len(rows)} networks failed: {', '.join(failed)}")
+    if failed:
+        run.fail("; ".join(f"{label} failed: {error}" for label, error in failed.items()))
     if not done:
         return
     best = max(done, key=lambda row: row["val_accuracy"])
     run.metrics({"best_val_accuracy": best["val_accuracy"], "test_accuracy": best["test_accuracy"]})
+    if "test_accuracy_std" in best:
+        run.metrics({"test_accuracy_std": best["test_accuracy_std"]})
     majority = data.test.y.bincount().max().item() / len(data.test)
     title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
     run.figure("comparison.png", plots.comparison(done, histories, majority, title))
-    run.note(answer(done, best, majority, data, preset) + "\n\n" + as_markdown(rows))
+    run.note("\n\n".join([answer(done, best, majority, data, preset), *remarks, as_markdown(rows)]))
 
 
 def answer(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:
@@ -210,7 +588,8 @@ def answer(done: list[dict], best: dict, majority: float, data: Data, preset: st
     stuck = [row["network"] for row in done if row["test_accuracy"] < majority + 3 * row["test_accuracy_se"]]
     lines = [
         f"**{best['network']}** has the best validation accuracy ({best['val_accuracy']:.1%}) and a test accuracy of "
-        f"{best['test_accuracy']:.1%} ± {best['test_accuracy_se']:.1%} (standard error).",
+        f"{best['test_accuracy']:.1%} ± {scatter(best):.1%} ("
+        + (f"standard deviation over {best['seeds']} seeds)." if best["seeds"] > 1 else "standard error)."),
         f"{'Always' if stuck else 'None ends at'} the most frequent digit ({majority:.1%} of the test images)"
         + (f": {', '.join(stuck)}." if stuck else "."),
         f"Data: {data.name}; preset: {preset}.",
@@ -226,22 +605,29 @@ def one_line(row: dict) -> str:
     if "error" in row:
         return f"{row['network']}: failed: {row['error']}"
     return (
-        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {row['test_accuracy_se']:.1%} "
-        f"after {row['seconds']:,.0f} s, registered version {row['version']}"
+        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
+        + (f"over {row['seeds']} seeds, " if row["seeds"] > 1 else "")
+        + f"after {row['seconds']:,.0f} s, registered version {row['version']}"
     )
+
+
+def scatter(row: dict) -> float:
+    """Standard deviation over the seeds; of one seed the standard error over the test images."""
+    return row.get("test_accuracy_std", row["test_accuracy_se"])
 
 
 def as_markdown(rows: list[dict]) -> str:
     lines = [
-        "| network | test accuracy | val accuracy | parameters | MFLOP an image | images | images/s | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| network | seeds | test accuracy | val accuracy | parameters | MFLOP an image | images | images/s "
+        "| seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if "error" in row:
-            lines.append(f"| {row['network']} | failed: {row['error']} | | {row['parameters']:,} | | | | |")
+            lines.append(f"| {row['network']} | | failed: {row['error']} | | {row['parameters']:,} | | | | |")
             continue
         lines.append(
-            f"| {row['network']} | {row['test_accuracy']:.1%} ± {row['test_accuracy_se']:.1%} "
+            f"| {row['network']} | {row['seeds']} | {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
             f"| {row['val_accuracy']:.1%} | {row['parameters']:,} | {row['flops'] / 1e6:,.1f} | {row['images']:,} "
             f"| {row['images_per_second']:,.0f} | {row['seconds']:,.1f} |"
         )

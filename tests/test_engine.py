@@ -22,7 +22,8 @@ from dl import engine
 from dl.data import street_digits
 from dl.engine import Cluster, Trial, search
 from dl.models import ZOO, Plan
-from dl.models.plan import space, try_recipe
+from dl.models.jobs import try_recipe
+from dl.models.plan import space
 from tracking.run import start
 from tracking.trials import recording
 
@@ -213,7 +214,7 @@ def mixed(point, report, folder: Path, plan: Plan, data):
         file.write("began\n")
     if what == "raises":
         raise ValueError("not a good point")
-    try_recipe({"lr": point["lr"]}, tell, plan, data, "cpu", folder / "checkpoints")
+    try_recipe({"lr": point["lr"]}, tell, plan=plan, data=data, device="cpu", folder=folder / name)
 
 
 def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatch):
@@ -238,11 +239,10 @@ def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatc
     assert (tmp_path / "raises 0.002.log").read_text().split() == ["began"]  # not tried again
     assert children["dies always"].data.tags["error"] == "its worker died 2 times"
 
-    here: list[float] = []  # the same training, never interrupted, in this process
+    here = []  # the same training, never interrupted, in this process
     torch.set_num_threads(1)
-    try_recipe(
-        {"lr": 2e-3}, lambda values: here.append(values["metrics"]["val_loss"]), plan, data, "cpu", tmp_path / "x"
-    )
+    tell = lambda values: here.append(values["metrics"]["val_loss"])  # noqa: E731
+    try_recipe({"lr": 2e-3}, tell, plan=plan, data=data, device="cpu", folder=tmp_path / "here")
     for what in ("dies once", "well"):
         history = MlflowClient().get_metric_history(children[what].info.run_id, "val_loss")
         assert [(metric.step, metric.value) for metric in history] == list(enumerate(here, 1))

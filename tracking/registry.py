@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import mlflow
 import numpy as np
 import torch
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 from torch import nn
@@ -28,6 +29,8 @@ def register(
 ) -> str:
     """Log `module` under `run` and register it as `name`; returns the version.
 
+    A run has one version of each name: where an earlier process was killed in here, its versions are found again.
+
     module: takes raw input, returns logits; left on the CPU in eval mode, which is what deployment needs.
     example: raw input, two rows at least (one row would freeze the batch size at 1).
     val_accuracy: 0..1; the alias `champion` moves here only if the champion's is lower.
@@ -40,6 +43,19 @@ def register(
     """
     if len(example) < 2:
         raise ValueError("the input example needs two rows at least: one row freezes the batch size")
+    names = list(filter(None, (name, also)))
+    versions = {each: found for each in names if (found := _version_of(run, each))}
+    uri = f"models:/{versions[name].model_id}" if name in versions else _log(run, module, example)
+    tags = {"val_accuracy": f"{val_accuracy:.6f}", **(tags or {})}
+    for each in names:
+        version = versions[each] = versions.get(each) or _create_version(run, each, uri, tags)
+        if val_accuracy > _champion_accuracy(run, each):
+            run.client.set_registered_model_alias(each, CHAMPION, version.version)
+    return str(versions[name].version)
+
+
+def _log(run: Run, module: nn.Module, example: np.ndarray) -> str:
+    """Export `module` as a logged model of `run`; returns its URI."""
     # pt2 writes dense tensors: channels_last weights would draw a warning each and a copy
     module = module.to("cpu", memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
@@ -64,13 +80,7 @@ def register(
                 f"numpy=={np.__version__}",
             ],
         )
-    version = None
-    for registered in filter(None, (name, also)):
-        made = _version(run, registered, info.model_uri, {"val_accuracy": f"{val_accuracy:.6f}", **(tags or {})})
-        version = version or made
-        if val_accuracy > _champion_accuracy(run, registered):
-            run.client.set_registered_model_alias(registered, CHAMPION, made)
-    return version
+    return info.model_uri
 
 
 def _save_for_any_device(path: str, mlflow_model: Model, **kwargs) -> None:
@@ -79,14 +89,19 @@ def _save_for_any_device(path: str, mlflow_model: Model, **kwargs) -> None:
     mlflow_model.save(str(Path(path, "MLmodel")))
 
 
-def _version(run: Run, name: str, uri: str, tags: Mapping[str, object]) -> str:
+def _version_of(run: Run, name: str) -> ModelVersion | None:
+    found = run.client.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
+    return found[0] if found else None
+
+
+def _create_version(run: Run, name: str, uri: str, tags: Mapping[str, object]) -> ModelVersion:
     try:
         run.client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     tags = {key: str(value) for key, value in tags.items()}
-    return str(run.client.create_model_version(name, uri, run_id=run.id, tags=tags).version)
+    return run.client.create_model_version(name, uri, run_id=run.id, tags=tags)
 
 
 def _champion_accuracy(run: Run, name: str) -> float:

@@ -3,6 +3,9 @@
 `start` adopts the run that `mlflow run` has made or creates one; `Run.child` nests below it. However a block ends, its
 run ends: FINISHED, FAILED (an exception), KILLED (Ctrl-C, SIGTERM). A child carries its parent's parameters and
 tags as well, because the UI's filters would otherwise hide it.
+
+A process that dies of kill -9 leaves its runs RUNNING. `start(resume=...)` opens the parent again and `Run.child` the
+children, by name; what they hold already is not written twice. So a resumed command logs as if from its start.
 """
 
 import json
@@ -12,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,20 +25,32 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
+PATIENCE = 600  # seconds that a store may be away beyond what mlflow's client itself waits (four minutes over HTTP)
+AWAY = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")  # mlflow's codes for no connection, and for a locked database
 SOURCE_TAGS = ("mlflow.source.", "mlflow.user", "mlflow.project.")  # who and what code: same for children
 
 
 class Run:
     """One MLflow run, open for logging. Made by `start` and `Run.child`."""
 
-    def __init__(self, client: MlflowClient, record: Record, inherited: Mapping[str, Mapping[str, str]]):
+    def __init__(
+        self,
+        client: MlflowClient,
+        record: Record,
+        inherited: Mapping[str, Mapping[str, str]],
+        reopened: bool = False,
+    ):
         self.client = client
         self.id = record.info.run_id
         self.name = record.info.run_name
         self.experiment = record.info.experiment_id
         self._params = dict(record.data.params)
         self._inherit = inherited  # {"params": ..., "tags": ...} for the children
-        self._pending: list = []  # asynchronous writes under way
+        self._pending: list = []  # asynchronous writes under way: (metrics, mlflow's future)
+        self._stored = stored(client, record) if reopened else set()
+        self._earlier: dict[str, Record] = {}
+        if reopened:
+            self.reread()
         self._failure: str | None = None
 
     # --- parameters, tags, metrics -------------------------------------------------------------------------------
@@ -51,14 +66,19 @@ class Run:
         self.client.log_batch(self.id, tags=[RunTag(key, str(value)) for key, value in values.items()])
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics of one step in one call, without waiting for the store."""
-        batch = as_metrics(values, step)
-        self._pending.append(self.client.log_batch(self.id, metrics=batch, synchronous=False))
+        """Log metrics of one step in one call, without waiting for the store. A resumed run keeps what it has."""
+        batch = as_metrics({key: value for key, value in values.items() if (key, step) not in self._stored}, step)
+        if batch:
+            self._pending.append((batch, self.client.log_batch(self.id, metrics=batch, synchronous=False)))
 
     def flush(self) -> None:
-        """Wait until every metric has reached the store; raises what the store raised."""
+        """Wait until every metric has reached the store, which may be away for a while; raises what it refuses."""
         while self._pending:
-            self._pending.pop(0).wait()
+            batch, writing = self._pending.pop(0)
+            try:
+                writing.wait()
+            except MlflowException:  # the very same values again: a store keeps them once
+                insist(lambda batch=batch: self.client.log_batch(self.id, metrics=batch))
 
     def fail(self, reason: str) -> None:
         """This run is to end FAILED, for `reason` (tag `error`), although its block ends well."""
@@ -71,8 +91,10 @@ class Run:
         self.client.log_figure(self.id, figure, path)
 
     def table(self, path: str, rows: list[dict]) -> None:
-        """Log a list of equal-keyed dicts as a table that the UI shows and compares."""
+        """Log a list of equal-keyed dicts as a table that the UI shows and compares; replaces one of that name."""
         columns = {key: [row.get(key) for row in rows] for key in rows[0]} if rows else {}
+        if path in {item.path for item in self.client.list_artifacts(self.id)}:  # log_table appends
+            self.client.log_text(self.id, json.dumps({"columns": list(columns), "data": []}), path)
         self.client.log_table(self.id, columns, path)
 
     def json(self, path: str, content: dict | list) -> None:
@@ -105,13 +127,17 @@ class Run:
     def child(
         self, name: str, params: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None
     ) -> Iterator["Run"]:
-        """A nested run; it ends when the block ends, however that ends."""
-        record = self._create(name, tags or {})
+        """A nested run; it ends when the block ends, however that ends.
+
+        Where this run is a resumed one that has a child of that name, the child is opened again.
+        """
+        earlier = self._earlier.pop(name, None)
+        record = reopen(self.client, earlier) if earlier else self._create(name, tags or {})
         inherited = {
             "params": self._inherit["params"] | (params or {}),
             "tags": self._inherit["tags"] | (tags or {}),
         }
-        child = Run(self.client, record, inherited)
+        child = Run(self.client, record, inherited, reopened=earlier is not None)
         with _ending(child):
             child.params(inherited["params"])
             yield child
@@ -139,6 +165,27 @@ class Run:
         self.client.set_terminated(record.info.run_id, status)
         return record.info.run_id
 
+    def result(self, name: str, path: str) -> dict | None:
+        """The JSON artifact of the child `name` that was over before this run was resumed; None where there is none."""
+        earlier = self._earlier.get(name)
+        if earlier is None or earlier.info.status not in ("FINISHED", "FAILED"):
+            return None
+        try:
+            return mlflow.artifacts.load_dict(f"runs:/{earlier.info.run_id}/{path}")
+        except (MlflowException, OSError):
+            return None
+
+    def reread(self) -> None:
+        """From here on `child` opens again what there is now, not only what an earlier process has made."""
+        self._earlier = {child.info.run_name: child for child in self.children()}
+
+    def view(self, run_id: str) -> "Run":
+        """Another run, to add to without opening it: its status stays."""
+        return Run(self.client, self.client.get_run(run_id), self._inherit)
+
+    def tag(self, key: str) -> str | None:
+        return self.client.get_run(self.id).data.tags.get(key)
+
     def children(self, kind: str | None = None) -> list[Record]:
         """All children of this run, whatever their status, oldest first; `kind` filters by that tag."""
         return children(self.client, self.experiment, self.id, kind)
@@ -163,7 +210,7 @@ def start(
     again, its children that a dead process left RUNNING are ended as KILLED, and the run that `mlflow run` made for
     this command only points to it. Raises LookupError where `resume` names no run.
     """
-    params, tags = params or {}, tags or {}
+    params, tags = params or {}, {key: str(value) for key, value in (tags or {}).items()}
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
     client = MlflowClient()
@@ -172,17 +219,18 @@ def start(
         if fresh := os.environ.get("MLFLOW_RUN_ID"):
             client.set_tag(fresh, "mlflow.note.content", f"Resumes run `{resume}`: see there.")
             client.set_tag(fresh, "resumes", resume)
-        client.update_run(resume, status="RUNNING")
+        reopen(client, record)
         end_orphans(client, record)
     else:
-        record = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else name)
+        # with its tags from the first moment: a process that dies in the next is known by them
+        record = mlflow.start_run(run_name=None if "MLFLOW_RUN_ID" in os.environ else name, tags=tags)
     os.environ.pop("MLFLOW_RUN_ID", None)  # a worker process would write into this run
     tags = {"mlflow.runName": name, **tags}
-    client.log_batch(record.info.run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+    client.log_batch(record.info.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     record = client.get_run(record.info.run_id)
     source = {key: value for key, value in record.data.tags.items() if key.startswith(SOURCE_TAGS)}
     del tags["mlflow.runName"]
-    run = Run(client, record, {"params": params, "tags": source | tags})
+    run = Run(client, record, {"params": params, "tags": source | tags}, reopened=bool(resume))
     with signals_end_the_block(), _ending(run):
         run.params(params)
         yield run
@@ -256,6 +304,33 @@ def children(client: MlflowClient, experiment: str, parent: str, kind: str | Non
         token = page.token
         if not token:
             return found
+
+
+def reopen(client: MlflowClient, record: Record) -> Record:
+    """That run, RUNNING again, without the error that ended it."""
+    client.update_run(record.info.run_id, status="RUNNING")
+    if "error" in record.data.tags:
+        client.delete_tag(record.info.run_id, "error")
+    return record
+
+
+def stored(client: MlflowClient, record: Record) -> set[tuple[str, int]]:
+    """Key and step of every metric that the run has."""
+    run_id = record.info.run_id
+    return {(key, metric.step) for key in record.data.metrics for metric in client.get_metric_history(run_id, key)}
+
+
+def insist(write: Callable[[], None]) -> None:
+    """Call `write` until the store takes it: for PATIENCE seconds where the store is away, else once."""
+    end, pause = time.monotonic() + PATIENCE, 0.5
+    while True:
+        try:
+            return write()
+        except MlflowException as error:
+            if error.error_code not in AWAY or time.monotonic() + pause > end:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, 30)
 
 
 def end_orphans(client: MlflowClient, parent: Record) -> None:

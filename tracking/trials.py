@@ -22,18 +22,21 @@ class Trials:
         name: str,
         tags: Mapping[str, object],
         params: Callable[[Mapping], Mapping[str, object]],
+        on_end: Callable[[object], None],
         metric: str,
         stack: ExitStack,
     ):
-        self.run, self.name, self.tags, self.params, self.metric = run, name, {"kind": "trial", **tags}, params, metric
+        self.run, self.name, self.tags, self.params, self.metric = run, name, tags, params, metric
         self._stack = stack
+        self._on_end = on_end
         self._open: dict[int, tuple[Run, ExitStack]] = {}
 
     def recall(self, like: Mapping[str, object]) -> list[dict]:
         """What is on record, as keywords of a trial; `like` is a point and gives the types."""
         found = []
         for child in self.run.children("trial"):
-            if any(child.data.tags.get(key) != str(value) for key, value in self.tags.items()):
+            ours = all(child.data.tags.get(key) == str(value) for key, value in self.tags.items())
+            if not ours or "trial" not in child.data.params:  # killed before it was written
                 continue
             history = self.run.client.get_metric_history(child.info.run_id, self.metric)
             found.append(
@@ -71,6 +74,7 @@ class Trials:
         if trial.error:
             child.fail(trial.error)
         stack.close()
+        self._on_end(trial)
 
 
 @contextmanager
@@ -79,8 +83,9 @@ def recording(
     name: str,
     tags: Mapping[str, object],
     params: Callable[[Mapping], Mapping[str, object]],
+    on_end: Callable[[object], None] = lambda trial: None,
     metric: str = "val_accuracy",
 ) -> Iterator[Trials]:
     """Trials that end with this block at the latest, those still running as the block does."""
     with ExitStack() as stack:
-        yield Trials(run, name, tags, params, metric, stack)
+        yield Trials(run, name, {"kind": "trial", **tags}, params, on_end, metric, stack)

@@ -3,17 +3,11 @@ a better recipe."""
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from dl.checkpoint import Checkpoints
-from dl.data.split import Data, Split
-from dl.engine import digest
-from dl.models.raw import Raw
-from dl.train import Epoch, Recipe, fit
+from dl.train import Recipe
 
 
 @dataclass(frozen=True)
@@ -30,34 +24,6 @@ class Architecture:
     title: str  # as in a figure's legend
     full: Plan  # the tuned recipe: all images, ten epochs, a GPU
     quick: Plan  # the tuned recipe for two CPU cores: about a minute
-
-
-def assemble(plan: Plan, images: Split) -> Raw:
-    """The plan's network, initialised by the recipe's seed alone, behind the preprocessing that `images` ask for."""
-    torch.manual_seed(plan.recipe.seed)
-    net = plan.build()
-    mean, std = images.moments()
-    return Raw(net, mean, std, size=plan.size if plan.size != images.x.shape[-1] else None)
-
-
-def shortened(recipe: Recipe) -> Recipe:
-    """For a trial: half the epochs, under the same schedule."""
-    return replace(recipe, epochs=math.ceil(recipe.epochs / 2))
-
-
-def try_recipe(point: dict, report: Callable[[dict], None], plan: Plan, data: Data, device: str, folder: Path) -> None:
-    """Train the plan with what `point` changes in its recipe: a job of dl.engine, scored by validation accuracy.
-
-    folder: where trials have their checkpoints, by point.
-    """
-    recipe = replace(plan.recipe, **point)
-
-    def tell(epoch: Epoch) -> None:
-        metrics = {key: value for key, value in asdict(epoch).items() if key != "index"}
-        report({"epoch": epoch.index, "score": epoch.val_accuracy, "metrics": metrics})
-
-    model = assemble(replace(plan, recipe=recipe), data.train)
-    fit(model, data, recipe, device, tell, checkpoints=Checkpoints(folder / digest(point)))
 
 
 def space(plan: Plan) -> dict:

@@ -69,7 +69,8 @@ def mistakes(x: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, title:
 def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: float, title: str) -> Figure:
     """The zoo side by side: accuracy over epochs, over seconds, and against size and cost.
 
-    rows: one dict a network with network (its title), test_accuracy (0..1), test_accuracy_se, parameters, flops;
+    rows: one dict a network with network (its title), test_accuracy (0..1), test_accuracy_se, parameters, flops, and
+    test_accuracy_std where it is the mean of several seeds;
     histories: title -> epochs; majority: the most frequent digit's share of the test images, 0..1.
     """
     fig = figure(11, 8)
@@ -81,7 +82,9 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
     for axes, key in ((by_size, "parameters"), (by_cost, "flops")):
         for index, row in enumerate(rows):
             look = style(list(histories).index(row["network"])) | {"linestyle": "none", "markersize": 8}
-            axes.errorbar(row[key], row["test_accuracy"], row["test_accuracy_se"], capsize=3, **look)
+            axes.errorbar(
+                row[key], row["test_accuracy"], row.get("test_accuracy_std", row["test_accuracy_se"]), capsize=3, **look
+            )
             axes.annotate(
                 row["network"], (row[key], row["test_accuracy"]), fontsize=8, textcoords="offset points",
                 xytext=(7, 7 if index % 2 else -12), ha="left",
@@ -90,8 +93,9 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
         axes.margins(x=0.2, y=0.15)
     tidy(by_epoch, "Validation accuracy over epochs", "epoch", "accuracy")
     tidy(by_time, "Validation accuracy over time", "seconds of training and validation", "accuracy")
-    tidy(by_size, "Test accuracy against size", "parameters", "accuracy (bars: one standard error)")
-    tidy(by_cost, "Test accuracy against cost", "FLOPs an image, forward", "accuracy (bars: one standard error)")
+    bars = "deviation over the seeds" if any("test_accuracy_std" in row for row in rows) else "error"
+    tidy(by_size, "Test accuracy against size", "parameters", f"accuracy (bars: one standard {bars})")
+    tidy(by_cost, "Test accuracy against cost", "FLOPs an image, forward", f"accuracy (bars: one standard {bars})")
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_time.set_xscale("log")
     for axes in (by_epoch, by_time, by_size, by_cost):
