@@ -157,15 +157,18 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), dtype=np.uint
 def test_only_a_better_network_becomes_champion(store):
     client = MlflowClient()
     with start("parent") as run:
-        for accuracy, expected in ((0.5, 1), (0.4, 1), (0.5, 1), (0.6, 4)):
-            register(run, network(), "net", PIXELS[:2], accuracy, {"test_accuracy": 0.3}, also="zoo")
+        for seed, (accuracy, expected) in enumerate(((0.5, 1), (0.4, 1), (0.5, 1), (0.6, 4))):
+            with run.child(f"seed {seed}") as child:
+                for _ in range(2):  # a run that was killed in here, resumed: still one version
+                    register(child, network(), "net", PIXELS[:2], accuracy, {"test_accuracy": 0.3}, also="zoo")
             assert int(client.get_model_version_by_alias("net", "champion").version) == expected
             assert int(client.get_model_version_by_alias("zoo", "champion").version) == expected
         register(run, network(), "other", PIXELS[:2], 0.55, also="zoo")
     assert int(client.get_model_version_by_alias("zoo", "champion").version) == 4
     version = client.get_model_version("net", "1")
     assert version.tags["test_accuracy"] == "0.3"
-    assert version.run_id == runs()["parent"].info.run_id
+    assert version.run_id == runs()["seed 0"].info.run_id
+    assert len(client.search_model_versions("name = 'net'")) == 4
 
 
 def test_one_example_row_is_refused(store):
