@@ -104,7 +104,13 @@ class Plan:
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
 @click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
 @click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True, help="Fractions share one.")
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="0: on CPUs; fractions share one.",
+)
 def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **plan) -> None:
     if exhaustive and resume:
         raise click.UsageError("--resume goes on with a search; --exhaustive has nothing to resume")
@@ -116,7 +122,9 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
         plan = reopen(resume) if resume else Plan(**plan)
         if cluster and plan.algo != "tpe":
             raise ValueError(f"--engine ray searches with tpe, not with {plan.algo}")
-    except (ValueError, LookupError) as error:
+        if cluster:
+            engines.connect(cluster)
+    except (ValueError, LookupError, ConnectionError) as error:
         raise click.UsageError(str(error.args[0])) from error
     data = digits()
     kind = "grid" if exhaustive else "search"

@@ -74,7 +74,13 @@ NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers
 @click.option("--search", type=click.IntRange(0), default=0, show_default=True, help="Trials a network for its recipe.")
 @click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
 @click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option("--gpus-per-trial", type=click.FloatRange(0), default=0.0, show_default=True, help="Fractions share one.")
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="0: on CPUs; fractions share one.",
+)
 def main(resume: str, **asked) -> None:
     before = reopen(resume, asked) if resume else None
     options = asked | decided(before) if before else asked
@@ -95,6 +101,8 @@ def main(resume: str, **asked) -> None:
         data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
         if world > 1 and (options["search"] or cluster):
             raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
+        if cluster:
+            reach(cluster)
         spaces = spaces_of(plans, options["search"])
         if before:
             check(before, data, spaces)
@@ -264,6 +272,14 @@ class Search:
     cluster: engines.Cluster | None
 
 
+def reach(cluster: engines.Cluster) -> None:
+    """ClickException where it cannot be reached, or is too small for one trial."""
+    try:
+        engines.connect(cluster)
+    except (ValueError, ConnectionError) as error:
+        raise click.ClickException(str(error)) from error
+
+
 def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
     """What tells whether a resumed search still has the space that it began with."""
     try:
@@ -295,10 +311,7 @@ def look(
     with recording(run, f"svhn_zoo / {name}", {"network": name}, params, say) as log:
         known = [engines.Trial(**row) for row in log.recall(shipped)]
         seed, epochs = short.recipe.seed, short.recipe.epochs
-        try:
-            trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
-        except (ValueError, ConnectionError) as error:
-            raise click.ClickException(str(error)) from error
+        trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
     shutil.rmtree(work["folder"], ignore_errors=True)
     whole = [trial for trial in trials if trial.score is not None and not trial.stopped]
     best = max(whole, key=lambda trial: trial.score, default=None)
@@ -357,11 +370,8 @@ def train_on_ray(
             self.open.pop(trial.number)[1].close()
 
     job = partial(train_plan, plans=plans, data=replace(data, test=data.val), device=cluster.device, folder=folder)
-    try:
-        with ExitStack() as stack:
-            engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
-    except (ValueError, ConnectionError) as error:
-        raise click.ClickException(str(error)) from error
+    with ExitStack() as stack:
+        engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
     run.reread()
 
 

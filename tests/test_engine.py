@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hyperopt import hp
 from hyperopt.pyll import as_apply
 from hyperopt.pyll.stochastic import sample
@@ -20,10 +23,15 @@ from mlflow import MlflowClient
 
 from dl import engine
 from dl.data import street_digits
+from dl.data.digits import digits, resplit
 from dl.engine import Cluster, Trial, search
 from dl.models import ZOO, Plan
 from dl.models.jobs import try_recipe
 from dl.models.plan import space
+from dl.population import Config, Repeat, train
+from dl.search import TABLE1
+from entrypoints import digits_search, svhn_zoo
+from entrypoints.svhn_zoo import main
 from tracking.run import start
 from tracking.trials import recording
 
@@ -269,3 +277,127 @@ def test_a_cluster_that_is_too_small_is_said_in_a_line(cluster):
         run(1, cluster=replace(cluster, cpus=3))
     with pytest.raises(ValueError, match=r"a trial wants 0\.5 GPU, the whole cluster has 0"):
         run(1, cluster=replace(cluster, gpus=0.5))
+
+
+# ------------------------------------------------------------------------------------------ svhn_zoo
+
+
+TINY = ["--models", "lenet5", "--dataset", "street-digits", "--images", "192", "--epochs", "4", "--device", "cpu"]
+
+
+def zoo(*arguments: str):
+    return CliRunner().invoke(main, [*TINY, *arguments])
+
+
+def runs(kind: str) -> list:
+    return mlflow.search_runs(search_all_experiments=True, output_format="list", filter_string=f"tags.kind = '{kind}'")
+
+
+def check_zoo(count: int) -> None:
+    """The whole record of a finished search of LeNet-5: exact in number, nothing RUNNING, the better one registered."""
+    [top] = runs("zoo")
+    everything = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    assert {run.data.tags.get("mlflow.parentRunId") for run in everything} == {None, top.info.run_id}
+    trials = runs("trial")
+    assert sorted(int(run.data.params["trial"]) for run in trials) == list(range(count))
+    whole = [run for run in trials if "stopped_early" not in run.data.tags]
+    for run in trials:
+        steps = [m.step for m in MlflowClient().get_metric_history(run.info.run_id, "val_accuracy")]
+        assert steps == list(range(1, len(steps) + 1))  # every epoch once
+        assert (len(steps) == 2) == (run in whole)
+        assert run.data.params["epochs"] == "2"
+    best = max(whole, key=lambda run: (run.data.metrics["val_accuracy"], -int(run.data.params["trial"])))
+    networks = {run.data.tags["recipe"]: run for run in runs("network")}
+    shipped, found = networks["tuned"], networks.get("found")
+    assert (found is None) == (best.data.params["trial"] == "0")
+    if found:
+        assert found.data.params["lr"] == best.data.params["lr"]
+        assert "the best recipe of the search (" in top.data.tags["mlflow.note.content"]
+    scores = {run.info.run_id: run.data.metrics["val_accuracy"] for run in networks.values()}
+    version = MlflowClient().get_model_version_by_alias("street-digits-lenet5", "champion")
+    assert scores[version.run_id] == max(scores.values())
+    assert shipped.data.params["epochs"] == "4"
+    assert not Path("checkpoints").exists()
+
+
+def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
+    def interrupted(point, report, **work):
+        if point["lr"] != ZOO["lenet5"].quick.recipe.lr:
+            raise KeyboardInterrupt
+        try_recipe(point, report, **work)
+
+    monkeypatch.setattr(svhn_zoo, "try_recipe", interrupted)
+    assert zoo("--search", "4").exit_code == 1
+    [top] = runs("zoo")
+    assert [run.info.status for run in (top, *runs("trial"))] == ["KILLED", "KILLED", "FINISHED"]
+
+    spaces = top.data.tags["spaces"]
+    MlflowClient().set_tag(top.info.run_id, "spaces", '{"lenet5": "another"}')
+    result = zoo("--resume", top.info.run_id)
+    assert result.exit_code == 1
+    assert "searched another space than this program has for lenet5" in result.output.splitlines()[-1]
+    MlflowClient().set_tag(top.info.run_id, "spaces", spaces)
+
+    monkeypatch.setattr(svhn_zoo, "try_recipe", try_recipe)
+    result = zoo("--resume", top.info.run_id)
+    assert result.exit_code == 0, result.output
+    assert "LeNet-5 trial 3:" in result.output
+    check_zoo(4)
+
+
+def test_a_driver_that_was_killed_goes_on_with_exactly_what_is_missing(store, cluster):
+    command = [sys.executable, "-m", "entrypoints.svhn_zoo", *TINY, "--search", "5", "--engine", "ray"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and "FINISHED" not in {run.info.status for run in runs("trial")}:
+            time.sleep(0.05)
+        assert process.poll() is None, "ended by itself"
+    finally:
+        process.kill()
+        process.wait()
+    before = {run.info.run_id: run for run in runs("trial") if run.info.status == "FINISHED"}
+    assert len(before) < 5
+    result = zoo("--resume", runs("zoo")[0].info.run_id)
+    assert result.exit_code == 0, result.output
+    check_zoo(5)
+    for run_id, run in before.items():
+        after = MlflowClient().get_run(run_id)
+        assert (after.info.end_time, after.data.metrics) == (run.info.end_time, run.data.metrics)
+
+
+def test_digits_on_ray(store, cluster):
+    arguments = ["--trials", "4", "--repeats", "2", "--epochs", "1", "--engine", "ray", "--device", "cpu"]
+    result = CliRunner().invoke(digits_search.main, arguments)
+    assert result.exit_code == 0, result.output
+    trials = runs("trial")
+    assert sorted(int(run.data.params["trial"]) for run in trials) == list(range(4))
+    for run in trials:
+        assert run.info.status == "FINISHED"
+        config = Config(**{key: type(values[0])(run.data.params[key]) for key, values in TABLE1.items()})
+        seeds = [int(seed) for seed in run.data.params["split_seeds"].split()]
+        history = train([config], [Repeat(resplit(digits(), seed), seed) for seed in seeds], 1)  # in this process
+        assert run.data.metrics["val_loss"] == pytest.approx(history.val_loss.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (svhn_zoo, ["--search", "-1"], "--search"),
+        (svhn_zoo, ["--engine", "mesos"], "'mesos' is not one of 'local', 'ray'"),
+        (svhn_zoo, ["--recipe", "document", "--search", "2"], "around a tuned recipe"),
+        (svhn_zoo, ["--engine", "ray", "--gpus-per-trial", "1", "--device", "cpu"], "contradict each other"),
+        (svhn_zoo, ["--engine", "ray", "--gpus-per-trial", "-1"], "--gpus-per-trial"),
+        (svhn_zoo, ["--engine", "ray", "--cpus-per-trial", "0"], "--cpus-per-trial"),
+        (svhn_zoo, ["--engine", "ray", "--cpus-per-trial", "3"], "a trial wants 3 CPU, the whole cluster has 2"),
+        (digits_search, ["--engine", "ray", "--algo", "random"], "searches with tpe, not with random"),
+        (digits_search, ["--engine", "ray", "--exhaustive", "True"], "--exhaustive trains here"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_run(store, cluster, command, arguments, message):
+    result = CliRunner().invoke(command.main, arguments)
+    assert result.exit_code in (1, 2)
+    assert message in result.output.splitlines()[-1]
+    assert isinstance(result.exception, SystemExit)
+    assert not mlflow.search_runs(search_all_experiments=True, output_format="list")
