@@ -7,14 +7,15 @@ simulate(table, algo, ...)  a search replayed on a recorded table, without train
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import product
+from time import perf_counter
 
 import numpy as np
 from hyperopt import anneal, base, hp, rand, tpe
 
-from dl.population import Config
+from dl.population import Config, History, Repeat, train
 
 TABLE1 = {
     "h1": (128, 256, 384, 512, 1024),
@@ -39,7 +40,8 @@ logging.getLogger("hyperopt").setLevel(logging.WARNING)  # it reports every sugg
 # An ordinal encoding, hp.uniformint over a row's places, found no better configurations: on two recorded tables
 # (40 searches) TPE's regret after 30 and 60 trials was 0.024 and 0.018 nats with it, 0.022 and 0.017 with hp.choice
 # (standard errors 0.0015). It would also draw the ends of each row half as often as the rest.
-DOMAIN = base.Domain(lambda point: None, {name: hp.choice(name, values) for name, values in TABLE1.items()})
+TABLE1_SPACE = {name: hp.choice(name, values) for name, values in TABLE1.items()}
+DOMAIN = base.Domain(lambda point: None, TABLE1_SPACE)
 
 
 def suggest(
@@ -55,34 +57,49 @@ def suggest(
     trials = base.Trials()
     for config, loss in history:
         result = {"status": "fail"} if loss is None else {"status": "ok", "loss": loss}
-        add(trials, config, result, base.JOB_STATE_DONE)
+        add(trials, places(config), result)
     known = {config for config, _ in history}
     chosen = []
     for number in range(len(history), len(history) + min(count, len(GRID) - len(known))):
         rng = np.random.default_rng([seed, number])
         for _ in range(ATTEMPTS):
             (trial,) = ALGORITHMS[algo]([number], DOMAIN, trials, int(rng.integers(2**31)))
-            places = trial["misc"]["vals"]
-            config = Config(*(values[int(places[name][0])] for name, values in TABLE1.items()))
+            drawn = trial["misc"]["vals"]
+            config = Config(*(values[int(drawn[name][0])] for name, values in TABLE1.items()))
             if config not in known:
                 break
         else:
             unknown = [c for c in GRID if c not in known]
             config = unknown[rng.integers(len(unknown))]
-        add(trials, config, {"status": "new"}, base.JOB_STATE_NEW)
+        add(trials, places(config), {"status": "new"}, base.JOB_STATE_NEW)
         known.add(config)
         chosen.append(config)
     return chosen
 
 
-def add(trials: base.Trials, config: Config, result: dict, state: int) -> None:
-    """Enter a trial as hyperopt would have."""
+def places(config: Config) -> dict[str, int]:
+    """Where the configuration stands in each row of table 1."""
+    return {name: values.index(getattr(config, name)) for name, values in TABLE1.items()}
+
+
+def add(trials: base.Trials, values: Mapping[str, float | int], result: dict, state: int = base.JOB_STATE_DONE) -> None:
+    """Enter a trial as hyperopt would have. values: by label, of an `hp.choice` the index."""
     number = len(trials)
-    places = {name: [values.index(getattr(config, name))] for name, values in TABLE1.items()}
-    misc = {"tid": number, "cmd": None, "idxs": {name: [number] for name in places}, "vals": places}
+    vals = {name: [value] for name, value in values.items()}
+    misc = {"tid": number, "cmd": None, "idxs": {name: [number] for name in vals}, "vals": vals}
     (trial,) = trials.new_trial_docs([number], [None], [result], [misc])
     trials.insert_trial_docs([trial | {"state": state}])
     trials.refresh()
+
+
+def try_config(point: dict, report: Callable[[dict], None], repeats: list[Repeat], epochs: int, device: str) -> None:
+    """One configuration on all repeats, a job of dl.engine: reports once, the curves as (repeats, epochs) arrays."""
+    began = perf_counter()
+    history = train([Config(**point)], repeats, epochs, device)
+    curves = {f.name: getattr(history, f.name)[0].numpy() for f in fields(History)}
+    loss = float(curves["val_loss"][:, -1].mean())
+    score = -loss if np.isfinite(loss) else -np.inf
+    report({"epoch": epochs, "score": score, "metrics": curves | {"seconds": perf_counter() - began}})
 
 
 def simulate(table: np.ndarray, algo: str, trials: int, batch: int, seed: int) -> np.ndarray:
@@ -92,10 +109,10 @@ def simulate(table: np.ndarray, algo: str, trials: int, batch: int, seed: int) -
         for config in suggest(history, min(batch, trials - len(history)), algo, seed):
             loss = table[PLACE[config]]
             history.append((config, float(loss) if np.isfinite(loss) else None))
-    places = np.array([PLACE[config] for config, _ in history])
-    seen = np.where(np.isfinite(table), table, np.inf)[places]
+    visited = np.array([PLACE[config] for config, _ in history])
+    seen = np.where(np.isfinite(table), table, np.inf)[visited]
     best = [int(np.argmin(seen[: n + 1])) for n in range(trials)]
-    return places[best]
+    return visited[best]
 
 
 @dataclass(frozen=True)

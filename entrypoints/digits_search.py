@@ -5,7 +5,8 @@
 searches table 1's 1,400 configurations with hyperopt (30 trials, each the mean over three splits; about a minute
 on two cores), runs the best five and table 2's again on splits that the search never saw, names a winner, trains
 it with five seeds, tests it once (97 to 98% of the held-out images), and registers `digits-mlp`. Every trial is a
-child run, and a search that was killed goes on with `-P resume=RUN_ID`.
+child run, and a search that was killed goes on with `-P resume=RUN_ID`. With `-P engine=ray` every trial is a Ray Tune
+trial, on this machine's cores or on the cluster that RAY_ADDRESS names.
 
     mlflow run . -e digits_search -P exhaustive=True --env-manager uv
 
@@ -19,10 +20,12 @@ train_loss, val_loss, val_accuracy (float32, (1400, epochs)).
 import json
 import random
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import ClassVar
 
 import click
 import numpy as np
@@ -33,6 +36,7 @@ from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 from dl import claims
+from dl import engine as engines
 from dl.data.digits import digits, resplit
 from dl.data.split import Data
 from dl.models import Raw
@@ -42,6 +46,7 @@ from dl.search import (
     ALGORITHMS,
     GRID,
     TABLE1,
+    TABLE1_SPACE,
     TABLE2,
     Comparison,
     Regret,
@@ -50,6 +55,7 @@ from dl.search import (
     noise_groups,
     regret,
     suggest,
+    try_config,
 )
 from dl.train import pick_device
 from tracking.registry import register
@@ -61,6 +67,7 @@ SIMULATED = 50, 100  # searches replayed on the table, and their trials
 ALGORITHMS_SHOWN = ("tpe", "random")  # on the table; annealing is there for who wants it
 SPACE = json.dumps(TABLE1)
 STATUS = {True: "FINISHED", False: "FAILED"}
+Finished = dict[int, tuple[Config, float | None]]  # trials by number; None is a failed one's loss
 
 
 @dataclass(frozen=True)
@@ -95,25 +102,40 @@ class Plan:
 )
 @click.option("--resume", default="", help="Id of a search's run; its other options are taken from there.")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
-def main(exhaustive: bool, resume: str, device: str, **plan) -> None:
+@click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
+@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="0: on CPUs; fractions share one.",
+)
+def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **plan) -> None:
     if exhaustive and resume:
         raise click.UsageError("--resume goes on with a search; --exhaustive has nothing to resume")
+    if exhaustive and engine == "ray":
+        raise click.UsageError("--engine ray is for the search; --exhaustive trains here")
     try:
+        cluster = engines.pick(engine, cpus_per_trial, gpus_per_trial, device)
         device = str(pick_device("cpu" if device == "auto" and not torch.cuda.is_available() else device))
         plan = reopen(resume) if resume else Plan(**plan)
-    except (ValueError, LookupError) as error:
+        if cluster and plan.algo != "tpe":
+            raise ValueError(f"--engine ray searches with tpe, not with {plan.algo}")
+        if cluster:
+            engines.connect(cluster)
+    except (ValueError, LookupError, ConnectionError) as error:
         raise click.UsageError(str(error.args[0])) from error
     data = digits()
     kind = "grid" if exhaustive else "search"
-    asked = asdict(plan) | {"exhaustive": exhaustive, "resume": resume, "device": device}
+    asked = click.get_current_context().params | asdict(plan) | {"device": device}
     tags = {"question": 3, "kind": kind, "network": "mlp", "dataset": data.name, "device": device}
     name = "digits_search / " + ("all 1,400" if exhaustive else plan.algo)
     with start(name, asked, tags, resume or None) as run:
         run.tags({"table1": SPACE})
         for split, part in ((data.train, "train"), (data.val, "val"), (data.test, "test")):
             run.dataset(data.name, data.source, split.digest(), len(split), part)
-        work = exhaust if exhaustive else search
-        text = work(run, plan, data, device)
+        text = exhaust(run, plan, data, device) if exhaustive else search(run, plan, data, device, cluster)
         run.note(text)
     click.echo(text)
 
@@ -140,21 +162,14 @@ def repeats_of(data: Data, plan: Plan, first: int, count: int) -> list[Repeat]:
 # ------------------------------------------------------------------------------------------ the search
 
 
-def search(run: Run, plan: Plan, data: Data, device: str) -> str:
+def search(run: Run, plan: Plan, data: Data, device: str, cluster: engines.Cluster | None) -> str:
     """Search, check the finalists, train and register the winner; returns the answer in Markdown."""
     repeats = repeats_of(data, plan, 0, plan.repeats)
     finished = recall(run)
     clock = perf_counter()
     with tqdm(total=plan.trials, initial=len(finished), desc="trials", disable=None) as bar:
-        for begin in range(0, plan.trials, plan.batch):
-            numbers = range(begin, min(begin + plan.batch, plan.trials))
-            missing = [n for n in numbers if n not in finished]
-            if missing:
-                history = [finished[n] for n in range(begin)]
-                chosen = suggest(history, len(numbers), plan.algo, plan.seed)
-                configs = [chosen[n - begin] for n in missing]
-                finished |= record(run, "trial", configs, missing, repeats, plan.epochs, device)[0]
-                bar.update(len(missing))
+        tried = try_on_ray if cluster else try_in_batches
+        finished |= tried(run, plan, finished, repeats, cluster or device, bar)
     seconds = perf_counter() - clock
 
     trials = [finished[n] for n in sorted(finished)]
@@ -208,7 +223,50 @@ def search(run: Run, plan: Plan, data: Data, device: str) -> str:
     return "\n".join([*lines, "", claims.markdown(verdicts)])
 
 
-def recall(run: Run) -> dict[int, tuple[Config, float | None]]:
+def try_in_batches(run: Run, plan: Plan, finished: Finished, repeats: list[Repeat], device: str, bar: tqdm) -> Finished:
+    """The trials that are missing from `finished`, each batch one population."""
+    finished = dict(finished)
+    for begin in range(0, plan.trials, plan.batch):
+        numbers = range(begin, min(begin + plan.batch, plan.trials))
+        missing = [n for n in numbers if n not in finished]
+        if missing:
+            history = [finished[n] for n in range(begin)]
+            chosen = suggest(history, len(numbers), plan.algo, plan.seed)
+            configs = [chosen[n - begin] for n in missing]
+            finished |= record(run, "trial", configs, missing, repeats, plan.epochs, device)[0]
+            bar.update(len(missing))
+    return finished
+
+
+def try_on_ray(
+    run: Run, plan: Plan, finished: Finished, repeats: list[Repeat], cluster: engines.Cluster, bar: tqdm
+) -> Finished:
+    """The trials that are missing from `finished`, each a Ray Tune trial: one configuration on all repeats."""
+
+    class Log:
+        curves: ClassVar[dict] = {}
+
+        def began(self, trial: engines.Trial) -> None: ...
+
+        def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
+            self.curves[trial.number] = metrics
+
+        def ended(self, trial: engines.Trial) -> None:
+            curves, config = self.curves.pop(trial.number, {}), Config(**trial.point)
+            seconds = curves.pop("seconds", 0.0)
+            write(run, "trial", trial.number, config, curves, repeats, seconds, trial.error, {"trial_id": trial.id})
+            bar.update()
+
+    known = [
+        engines.Trial(n, asdict(config), {plan.epochs: -np.inf if loss is None else -loss}, over=True)
+        for n, (config, loss) in finished.items()
+    ]
+    job = partial(try_config, repeats=repeats, epochs=plan.epochs, device=cluster.device)
+    trials = engines.search(job, TABLE1_SPACE, known, plan.trials, Log(), seed=plan.seed, cluster=cluster)
+    return {t.number: (Config(**t.point), None if t.score in (None, -np.inf) else -t.score) for t in trials}
+
+
+def recall(run: Run) -> Finished:
     """The trials that are over, by number, as the tracking server has them; None is a failed one's loss."""
     known = {}
     for child in run.children("trial"):
@@ -228,7 +286,7 @@ def record(
     repeats: list[Repeat],
     epochs: int,
     device: str,
-) -> tuple[dict[int, tuple[Config, float | None]], History]:
+) -> tuple[Finished, History]:
     """Train these together; a finished child run each, but for those that a killed search recorded already."""
     clock = perf_counter()
     history = train(configs, repeats, epochs, device)
@@ -236,22 +294,42 @@ def record(
     there = {child.data.params["trial"] for child in run.children(kind) if child.info.status in STATUS.values()}
     outcome = {}
     for i, (number, config) in enumerate(zip(numbers, configs, strict=True)):
-        curves = {f.name: getattr(history, f.name)[i].mean(0) for f in fields(History)}  # (epochs,) each
-        loss = float(curves["val_loss"][-1])
-        well = np.isfinite(loss)
-        outcome[number] = config, loss if well else None
-        if str(number) in there:
-            continue
-        spread = {f"{key}_std": float(getattr(history, key)[i, :, -1].std()) for key in ("val_loss", "val_accuracy")}
-        run.record(
-            f"digits_search / {kind} {number:02d} / {config}",
-            asdict(config) | {"trial": number, "split_seeds": " ".join(str(r.seed) for r in repeats)},
-            {"kind": kind} | ({} if well else {"error": "diverged"}),
-            [(e + 1, {key: float(curve[e]) for key, curve in curves.items()}) for e in range(epochs)],
-            spread | {"best_val_accuracy": float(curves["val_accuracy"].max()), "seconds": seconds},
-            STATUS[bool(well)],
-        )
+        curves = {f.name: getattr(history, f.name)[i].numpy() for f in fields(History)}
+        loss = float(curves["val_loss"][:, -1].mean())
+        outcome[number] = config, loss if np.isfinite(loss) else None
+        if str(number) not in there:
+            write(run, kind, number, config, curves, repeats, seconds)
     return outcome, history
+
+
+def write(
+    run: Run,
+    kind: str,
+    number: int,
+    config: Config,
+    curves: dict[str, np.ndarray],
+    repeats: list[Repeat],
+    seconds: float,
+    error: str = "",
+    tags: dict[str, str] | None = None,
+) -> None:
+    """A child run that is over. curves: (repeats, epochs) each, empty where there was an error."""
+    if not error and not np.isfinite(curves["val_loss"][:, -1]).all():
+        error = "diverged"
+    final, series = {"seconds": seconds}, []
+    if curves:
+        final |= {f"{key}_std": curves[key][:, -1].std(ddof=1) for key in ("val_loss", "val_accuracy")}
+        means = {key: curve.mean(0) for key, curve in curves.items()}
+        final["best_val_accuracy"] = means["val_accuracy"].max()
+        series = [(e + 1, {key: mean[e] for key, mean in means.items()}) for e in range(len(means["val_loss"]))]
+    run.record(
+        f"digits_search / {kind} {number:02d} / {config}",
+        asdict(config) | {"trial": number, "split_seeds": " ".join(str(r.seed) for r in repeats)},
+        {"kind": kind} | (tags or {}) | ({"error": error} if error else {}),
+        series,
+        final,
+        STATUS[not error],
+    )
 
 
 def comparisons(configs: list[Config], history: History, groups: np.ndarray) -> tuple[Comparison, Comparison]:

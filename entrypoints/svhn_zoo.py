@@ -11,14 +11,23 @@ A run that was killed goes on with `-P resume=RUN_ID`, in the same runs, and end
 leaves a checkpoint in `checkpoints/RUN_ID/`, on the local disk, as to an artifact store it would be hundreds of
 megabytes an epoch over the network; they are deleted when the network is registered.
 
+    mlflow run . -e svhn_zoo --env-manager uv -P models=lenet5 -P search=20
+
+looks for a better recipe first: 20 short trials with hyperopt's TPE, each a child run, the unpromising stopped early.
+The best is trained in full beside the shipped one, and the better of the two on validation data goes on. With
+`-P engine=ray` trials and networks are Ray Tune trials, on this machine's cores or on the cluster of RAY_ADDRESS.
+
 On several GPUs: `torchrun --nproc-per-node 4 -m entrypoints.svhn_zoo --models resnet101`.
 """
 
+import json
 import os
 import resource
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -29,14 +38,18 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from tqdm import tqdm
 
+from dl import engine as engines
 from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.models import ZOO, Plan, Raw, flops, parameters
-from dl.models.document import DOCUMENT, load_weights, shrunk
+from dl.models.document import DOCUMENT, shrunk
+from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
+from dl.models.plan import space
 from dl.plots import zoo as plots
 from dl.train import DivergedError, Epoch, Recipe, fit, pick_device, predict
 from tracking.registry import register
 from tracking.run import Run, find, start
+from tracking.trials import recording
 
 SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
 NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers say nothing about SVHN."
@@ -58,12 +71,23 @@ NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 @click.option("--resume", default="", help="Id of an interrupted run; its other options are taken from there.")
+@click.option("--search", type=click.IntRange(0), default=0, show_default=True, help="Trials a network for its recipe.")
+@click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
+@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
+@click.option(
+    "--gpus-per-trial",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="0: on CPUs; fractions share one.",
+)
 def main(resume: str, **asked) -> None:
     before = reopen(resume, asked) if resume else None
     options = asked | decided(before) if before else asked
     names, seeds = pick_networks(options["models"]), range(options["seed"], options["seed"] + options["seeds"])
     try:
-        device = pick_device(options["device"])
+        cluster = engines.pick(*(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device")))
+        device = pick_device(cluster.device if cluster else options["device"])
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--device") from error
     preset, recipe = options["preset"], options["recipe"]
@@ -75,12 +99,18 @@ def main(resume: str, **asked) -> None:
             for name in names
         }
         data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
+        if world > 1 and (options["search"] or cluster):
+            raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
+        if cluster:
+            reach(cluster)
+        spaces = spaces_of(plans, options["search"])
         if before:
-            check(before, data)
+            check(before, data, spaces)
         if rank:
             follow(plans, data, device)
         else:
-            lead(plans, data, device, preset, recipe, before, recorded(before, asked))
+            search = Search(options["search"], spaces, cluster)
+            lead(plans, data, device, preset, recipe, before, recorded(before, asked), search)
 
 
 def lead(
@@ -91,32 +121,40 @@ def lead(
     recipe: str,
     before: Record | None,
     asked: dict,
+    search: "Search",
 ) -> None:
     """The whole run, and all that is written; of several processes the first one does this."""
     tags = {
         "question": 4, "kind": "zoo", "dataset": data.name, "preset": preset, "recipe": recipe, "device": device.type,
     }  # fmt: skip
-    rows, histories, failed = [], {}, {}
+    rows, histories, failed, remarks = [], {}, {}, []
     with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags, before and before.info.run_id) as run:
         folder = Path("checkpoints", run.id).absolute()
         if before:  # where it lay, wherever this command was started
             folder = Path(before.data.tags.get("checkpoints", folder))
-        run.tags({"checkpoints": folder})
+        run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
         click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
         for part in ("train", "val", "test"):
             split = getattr(data, part)
             run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
-        for name, repeats in plans.items():
-            trained = [
-                train(run, name, number, plan, data, device, Checkpoints(folder / f"{name}-seed{plan.recipe.seed}"))
-                for number, plan in enumerate(repeats)
-            ]
+        contests = {name: look(run, name, repeats, data, folder, device, search) for name, repeats in plans.items()}
+        if search.cluster:
+            train_on_ray(run, contests, data, folder, search.cluster)
+        for name, contest in contests.items():
+            tried = {
+                recipe: [
+                    train(run, name, number, plan, data, device, folder, recipe) for number, plan in enumerate(repeats)
+                ]
+                for recipe, repeats in contest.items()
+            }
+            trained, remark = better(ZOO[name].title, tried)
+            remarks += [remark] if search.count else []
             row, histories[ZOO[name].title] = crown(run, name, trained, data, device)
             rows.append(row)
             failed |= {each.label: each.row["error"] for each in trained if "error" in each.row}
             click.echo(one_line(row))  # a log file has no progress bar
         share(None)
-        summarise(run, rows, histories, failed, data, preset)
+        summarise(run, rows, histories, failed, data, preset, remarks)
     for empty in (folder, folder.parent):
         with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
             empty.rmdir()
@@ -170,8 +208,14 @@ def decided(record: Record) -> dict:
     return asked | {key: record.data.tags[key] for key in ("dataset", "preset", "device")}
 
 
-def check(record: Record, data: Data) -> None:
-    """ClickException where the run had other data than there is now."""
+def check(record: Record, data: Data, spaces: dict[str, str]) -> None:
+    """ClickException where the run had other data, or searched other spaces, than there are now."""
+    searched = json.loads(record.data.tags.get("spaces", "{}"))
+    if other := [name for name in searched if searched[name] != spaces.get(name)]:
+        raise click.ClickException(
+            f"run {record.info.run_id} searched another space than this program has for {', '.join(other)}: "
+            "start a new run"
+        )
     there = {each.dataset.name: each.dataset.digest for each in record.inputs.dataset_inputs}
     for part in ("train", "val", "test"):
         digest = getattr(data, part).digest()
@@ -216,6 +260,129 @@ def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> No
         plan = plans[name][number]
         with suppress(DivergedError):  # in all of them alike
             fit(build(plan, data)[0], thinned(plan, data), plan.recipe, device)
+
+
+# ------------------------------------------------------------------------------------------ search and scale-out
+
+
+@dataclass(frozen=True)
+class Search:
+    count: int  # trials a network; 0: none
+    spaces: dict[str, str]  # digest of each network's space
+    cluster: engines.Cluster | None
+
+
+def reach(cluster: engines.Cluster) -> None:
+    """ClickException where it cannot be reached, or is too small for one trial."""
+    try:
+        engines.connect(cluster)
+    except (ValueError, ConnectionError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
+    """What tells whether a resumed search still has the space that it began with."""
+    try:
+        found = {name: space(shortened(repeats[0])) for name, repeats in plans.items() if count}
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--search") from error
+    return {name: engines.digest({key: str(value) for key, value in each.items()}) for name, each in found.items()}
+
+
+def look(
+    run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: Search
+) -> dict[str, list[Plan]]:
+    """The plans that are to compete: the shipped ones (""), and those with the recipe that a search has `found`."""
+    if not search.count:
+        return {"": repeats}
+    title, short = ZOO[name].title, shortened(repeats[0])
+    expressions = space(short)
+    shipped = {key: getattr(short.recipe, key) for key in expressions}
+    work = {"data": replace(data, test=data.val), "device": device.type, "folder": folder / f"{name}-trials"}
+    job = partial(try_recipe, plan=short, **work)
+
+    def say(trial: engines.Trial) -> None:
+        end = trial.error or f"validation accuracy {trial.score:.1%} after {max(trial.scores)} epochs"
+        click.echo(f"{title} trial {trial.number}: {end}" + (", stopped early" if trial.stopped else ""))
+
+    def params(point: dict) -> dict:
+        return asdict(with_point(short, point).recipe)
+
+    with recording(run, f"svhn_zoo / {name}", {"network": name}, params, say) as log:
+        known = [engines.Trial(**row) for row in log.recall(shipped)]
+        seed, epochs = short.recipe.seed, short.recipe.epochs
+        trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
+    shutil.rmtree(work["folder"], ignore_errors=True)
+    whole = [trial for trial in trials if trial.score is not None and not trial.stopped]
+    best = max(whole, key=lambda trial: trial.score, default=None)
+    if best is None or best.point == shipped:
+        return {"": repeats}
+    return {"": repeats, "found": [with_point(plan, best.point) for plan in repeats]}
+
+
+def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained"], str]:
+    """The trainings with the recipe that is better on validation data, and what is to be said of it."""
+    if "found" not in tried:
+        return tried[""], f"{title}: no trial of the search was better than the shipped recipe."
+    scores = {
+        recipe: float(np.mean([each.row.get("val_accuracy", np.nan) for each in trained]))
+        for recipe, trained in tried.items()
+    }
+    best = max(tried, key=lambda recipe: np.nan_to_num(scores[recipe], nan=-1))  # the shipped one among equals
+    for recipe, trained in tried.items():
+        if recipe != best:
+            for each in trained:
+                each.checkpoints.remove()
+    shipped, found = (tried[recipe][0].plan.recipe for recipe in ("", "found"))
+    changes = ", ".join(f"{key} {value:.3g}" for key, value in asdict(found).items() if value != getattr(shipped, key))
+    return tried[best], (
+        f"{title}: trained in full, the best recipe of the search ({changes}) has a validation accuracy of "
+        f"{scores['found']:.1%}, the shipped one {scores['']:.1%}: the {best or 'shipped'} one goes on."
+    )
+
+
+def train_on_ray(
+    run: Run, contests: dict[str, dict[str, list[Plan]]], data: Data, folder: Path, cluster: engines.Cluster
+) -> None:
+    """Train all networks side by side, each up to the checkpoint of its last epoch, from which `train` goes on."""
+    plans, names = {}, {}
+    for name, contest in contests.items():
+        for recipe, repeats in contest.items():
+            for plan in repeats:
+                if not run.result(name_of(name, plan, recipe), "result.json"):
+                    key = key_of(name, plan, recipe)
+                    plans[key], names[key] = plan, (name, name_of(name, plan, recipe))
+
+    class Log:
+        def __init__(self, stack: ExitStack):
+            self.stack, self.open = stack, {}
+
+        def began(self, trial: engines.Trial) -> None:
+            name, child = names[trial.point["network"]]
+            stack = self.stack.enter_context(ExitStack())
+            tags = {"kind": "network", "network": name, "trial_id": trial.id}
+            self.open[trial.number] = stack.enter_context(run.child(child, tags=tags)), stack
+
+        def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
+            self.open[trial.number][0].metrics(metrics, epoch)
+
+        def ended(self, trial: engines.Trial) -> None:
+            self.open.pop(trial.number)[1].close()
+
+    job = partial(train_plan, plans=plans, data=replace(data, test=data.val), device=cluster.device, folder=folder)
+    with ExitStack() as stack:
+        engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
+    run.reread()
+
+
+def name_of(name: str, plan: Plan, recipe: str) -> str:
+    """The child run's, of a network with a recipe: "" is the shipped one."""
+    return " / ".join(filter(None, ("svhn_zoo", name, recipe, f"seed {plan.recipe.seed}")))
+
+
+def key_of(name: str, plan: Plan, recipe: str) -> str:
+    """Of the folder of its checkpoints."""
+    return "-".join(filter(None, (name, recipe, f"seed{plan.recipe.seed}")))
 
 
 # ------------------------------------------------------------------------------------------ one network
@@ -283,28 +450,13 @@ class Trained:
     model: Raw | None = None  # None: trained by an earlier process
 
 
-def build(plan: Plan, data: Data) -> tuple[Raw, str | None]:
-    """The untrained network with its preprocessing, and which weights it starts from, if not at random."""
-    torch.manual_seed(plan.recipe.seed)  # the same initialisation in any order of networks
-    net, start_from = plan.build(), None
-    if plan.weights:
-        found = load_weights(net, plan.weights)
-        start_from = plan.weights if found else f"random ({plan.weights} not to be had)"
-    train = thinned(plan, data).train
-    mean, std = train.moments()
-    return Raw(net, mean, std, size=plan.size if plan.size != train.x.shape[-1] else None), start_from
-
-
-def thinned(plan: Plan, data: Data) -> Data:
-    return replace(data, train=data.train.thin(plan.images))
-
-
 def train(
-    run: Run, name: str, number: int, plan: Plan, data: Data, device: torch.device, checkpoints: Checkpoints
+    run: Run, name: str, number: int, plan: Plan, data: Data, device: torch.device, folder: Path, found: str = ""
 ) -> Trained:
     """One network with one seed in a child run: fitted, and scored once on the test data."""
     recipe, title = plan.recipe, ZOO[name].title
-    label, child_name = f"{title} seed {recipe.seed}", f"svhn_zoo / {name} / seed {recipe.seed}"
+    label, child_name = " ".join(filter(None, (title, found, f"seed {recipe.seed}"))), name_of(name, plan, found)
+    checkpoints = Checkpoints(folder / key_of(name, plan, found))
     trained = Trained(label, number, plan, {}, [], checkpoints)
     if over := run.result(child_name, "result.json"):
         trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
@@ -316,7 +468,8 @@ def train(
     }  # fmt: skip
     params = asdict(recipe) | {"size": plan.size} | {key: row[key] for key in ("parameters", "flops", "images")}
     history, best = trained.history, 0.0
-    with run.child(child_name, params, {"kind": "network", "network": name}) as child:
+    tags = {"kind": "network", "network": name} | ({"recipe": "found"} if found else {})
+    with run.child(child_name, params, tags) as child:
         row["run_id"] = child.id
         if weights:
             child.tags({"initial_weights": weights})
@@ -329,11 +482,9 @@ def train(
                 nonlocal best
                 history.append(epoch)
                 best = max(best, epoch.val_accuracy)
-                values = asdict(epoch) | {"best_val_accuracy": best}
-                micro_batch = values.pop("micro_batch")
-                if micro_batch < recipe.batch_size // world_size():
-                    child.tags({"micro_batch": micro_batch})
-                child.metrics({key: values[key] for key in values if key != "index"}, epoch.index)
+                if epoch.micro_batch < recipe.batch_size // world_size():
+                    child.tags({"micro_batch": epoch.micro_batch})
+                child.metrics(metrics(epoch) | {"best_val_accuracy": best}, epoch.index)
                 bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
                 bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 
@@ -417,7 +568,13 @@ def peak_memory(device: torch.device) -> float:
 
 
 def summarise(
-    run: Run, rows: list[dict], histories: dict[str, list[Epoch]], failed: dict[str, str], data: Data, preset: str
+    run: Run,
+    rows: list[dict],
+    histories: dict[str, list[Epoch]],
+    failed: dict[str, str],
+    data: Data,
+    preset: str,
+    remarks: list[str],
 ) -> None:
     """Comparison figure, table and the note that answers the question, on the parent run."""
     done = [row for row in rows if "error" not in row]
@@ -433,7 +590,7 @@ def summarise(
     majority = data.test.y.bincount().max().item() / len(data.test)
     title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
     run.figure("comparison.png", plots.comparison(done, histories, majority, title))
-    run.note(answer(done, best, majority, data, preset) + "\n\n" + as_markdown(rows))
+    run.note("\n\n".join([answer(done, best, majority, data, preset), *remarks, as_markdown(rows)]))
 
 
 def answer(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:

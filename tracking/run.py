@@ -49,7 +49,9 @@ class Run:
         self._inherit = inherited  # {"params": ..., "tags": ...} for the children
         self._pending: list = []  # asynchronous writes under way: (metrics, mlflow's future)
         self._stored = stored(client, record) if reopened else set()
-        self._earlier = {child.info.run_name: child for child in self.children()} if reopened else {}
+        self._earlier: dict[str, Record] = {}
+        if reopened:
+            self.reread()
         self._failure: str | None = None
 
     # --- parameters, tags, metrics -------------------------------------------------------------------------------
@@ -173,6 +175,10 @@ class Run:
             return mlflow.artifacts.load_dict(f"runs:/{earlier.info.run_id}/{path}")
         except (MlflowException, OSError):
             return None
+
+    def reread(self) -> None:
+        """From here on `child` opens again what there is now, not only what an earlier process has made."""
+        self._earlier = {child.info.run_name: child for child in self.children()}
 
     def view(self, run_id: str) -> "Run":
         """Another run, to add to without opening it: its status stays."""

@@ -1,0 +1,403 @@
+"""A search: the same here and on Ray, from the start or from its records, whatever happens to trials and workers."""
+
+import copy
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from hyperopt import hp
+from hyperopt.pyll import as_apply
+from hyperopt.pyll.stochastic import sample
+from mlflow import MlflowClient
+
+from dl import engine
+from dl.data import street_digits
+from dl.data.digits import digits, resplit
+from dl.engine import Cluster, Trial, search
+from dl.models import ZOO, Plan
+from dl.models.jobs import try_recipe
+from dl.models.plan import space
+from dl.population import Config, Repeat, train
+from dl.search import TABLE1
+from entrypoints import digits_search, svhn_zoo
+from entrypoints.svhn_zoo import main
+from tracking.run import start
+from tracking.trials import recording
+
+EPOCHS = 4
+SPACE = {"x": hp.loguniform("x", -3, 3), "size": hp.choice("size", [16, 32, 64]), "shift": hp.uniformint("shift", 0, 5)}
+FIRST = {"x": 2.5, "size": 32, "shift": 2}
+PLANS = [(name, preset) for name in ZOO for preset in ("full", "quick")]
+
+
+class Silent:
+    def began(self, trial): ...
+    def epoch(self, trial, epoch, metrics): ...
+    def ended(self, trial): ...
+
+
+def toy(point, report, raises=lambda point: False):
+    """Trains nothing: better with every epoch, best at x = 1."""
+    if raises(point):
+        raise ValueError("this point always raises\nwith details")
+    for epoch in range(1, EPOCHS + 1):
+        score = epoch / EPOCHS - abs(math.log(point["x"])) - 0.01 * point["shift"]
+        report({"epoch": epoch, "score": score, "metrics": {"val_accuracy": score, "lr": 0.1}})
+
+
+def run(count, known=(), job=toy, log=None, **options):
+    return search(job, SPACE, copy.deepcopy(list(known)), count, log or Silent(), EPOCHS, FIRST, **options)
+
+
+# ------------------------------------------------------------------------------------------ the spaces of the zoo
+
+
+@pytest.mark.parametrize(("name", "preset"), PLANS)
+def test_the_space_holds_the_shipped_recipe_and_nothing_that_cannot_train(name, preset):
+    plan = getattr(ZOO[name], preset)
+    expressions = space(plan)
+    shipped = {key: getattr(plan.recipe, key) for key in expressions}
+    given = engine.searcher(expressions, [], [shipped], 0, 0).suggest("first")
+    assert engine.plain(given) == shipped
+    draws = [sample(as_apply(expressions), np.random.default_rng(seed)) for seed in range(100)]
+    for point in draws:
+        recipe = replace(plan.recipe, **engine.plain(point))  # a Recipe validates itself
+        assert recipe.batch_size <= (plan.images or 10**6)
+        assert isinstance(recipe.translate, int)
+        assert isinstance(recipe.cutout, int)
+    for key, value in shipped.items():
+        values = [point[key] for point in draws]
+        assert len(set(values)) > 2
+        if not engine.options(expressions[key]) and value:
+            assert min(values) < value  # around it, or up to it from zero
+            assert max(values) > value / 2
+
+
+def test_no_batch_is_larger_than_the_training_data():
+    plan = replace(ZOO["lenet5"].quick, images=100)
+    assert engine.options(space(plan)["batch_size"]) == [32, 64]
+
+
+def test_the_document_s_recipe_is_not_searched_around():
+    plan = replace(ZOO["lenet5"].quick, recipe=replace(ZOO["lenet5"].quick.recipe, weight_decay=0.0))
+    with pytest.raises(ValueError, match="tuned recipe"):
+        space(plan)
+
+
+# ------------------------------------------------------------------------------------------ this process
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[Trial]:
+    return run(14)
+
+
+def test_a_search_begins_with_the_shipped_point_and_learns(whole):
+    assert whole[0].point == FIRST
+    assert [trial.number for trial in whole] == list(range(14))
+    random, learnt = ([abs(math.log(t.point["x"])) for t in part] for part in (whole[1:8], whole[8:]))
+    assert np.median(learnt) < np.median(random)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 9, 13])
+@pytest.mark.parametrize("half", [False, True])
+def test_it_goes_on_from_its_records_as_if_never_interrupted(whole, cut, half):
+    known = copy.deepcopy(whole[: cut + half])
+    if half:
+        known[-1] = Trial(cut, known[-1].point, {1: known[-1].scores[1]})  # killed in its second epoch
+    assert run(14, known) == whole
+
+
+def test_it_stops_what_is_worse_than_the_median_of_the_earlier_ones(whole):
+    rungs = {1: [], 2: [], 4: []}
+    for trial in whole:
+        for epoch in sorted(trial.scores):
+            if epoch in rungs:
+                worse = bool(rungs[epoch]) and trial.scores[epoch] < np.median(rungs[epoch])
+                rungs[epoch].append(trial.scores[epoch])
+                assert (max(trial.scores) == epoch) == (worse or epoch == EPOCHS)
+        assert trial.stopped == (max(trial.scores) < EPOCHS)
+    assert 2 < sum(trial.stopped for trial in whole) < 12
+
+
+def test_one_that_raises_fails_alone_with_one_line():
+    trials = run(8, job=partial(toy, raises=lambda point: point["size"] == 64))
+    failed = [trial for trial in trials if trial.error]
+    assert {trial.point["size"] for trial in failed} == {64}
+    assert {trial.error for trial in failed} == {"ValueError: this point always raises"}
+    assert all(trial.over for trial in trials)
+    assert len(trials) == 8
+
+
+def test_ctrl_c_ends_the_search():
+    def job(point, report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(3, job=job)
+
+
+def test_the_engine_is_there_without_ray_and_hyperopt():
+    program = "import sys, dl.engine, dl.models; assert not {'ray', 'hyperopt'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_trials_are_child_runs_that_a_killed_search_takes_up_again(store):
+    reports = []
+
+    def job(point, report, deadly=6):
+        for epoch in (1, 2):
+            report({"epoch": epoch, "score": 0.1 * epoch, "metrics": {"val_accuracy": 0.1 * epoch}})
+            reports.append(point)
+            if len(reports) == deadly - 1:  # the third trial's first epoch
+                raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        start("zoo") as parent,
+        recording(parent, "net", {"network": "a"}, dict) as log,
+    ):
+        run(5, job=job, log=log)
+    with start("zoo", resume=parent.id) as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+        known = [Trial(**row) for row in log.recall(FIRST)]
+        assert [trial.over for trial in known] == [True, True, False]
+        assert known[2].scores == {1: 0.1}
+        trials = run(5, known, job=job, log=log)
+        children = parent.children("trial")
+    assert sorted(int(child.data.params["trial"]) for child in children) == list(range(5))
+    children = {int(child.data.params["trial"]): MlflowClient().get_run(child.info.run_id) for child in children}
+    for trial in trials:
+        assert children[trial.number].info.status == "FINISHED"
+        assert children[trial.number].data.params["x"] == str(trial.point["x"])
+        history = MlflowClient().get_metric_history(children[trial.number].info.run_id, "val_accuracy")
+        assert {metric.step: metric.value for metric in history} == trial.scores
+        assert len(history) == len(trial.scores)
+
+
+# ------------------------------------------------------------------------------------------ Ray
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers on this machine."""
+    import ray
+
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield Cluster()
+    ray.shutdown()
+
+
+def once(path: Path) -> bool:
+    """True in one process, once."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def mixed(point, report, folder: Path, plan: Plan, data):
+    """What may happen to a trial, by its point: it raises, its worker dies once, always, or not at all."""
+    what, name = point["what"], f"{point['what']} {point['lr']}"
+
+    def tell(values):
+        with open(folder / f"{name}.log", "a") as file:
+            file.write(f"{os.getpid()} {values['epoch']}\n")
+        report(values)
+        if values["epoch"] == 2 and (what == "dies always" or (what == "dies once" and once(folder / name))):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with open(folder / f"{name}.log", "a") as file:
+        file.write("began\n")
+    if what == "raises":
+        raise ValueError("not a good point")
+    try_recipe({"lr": point["lr"]}, tell, plan=plan, data=data, device="cpu", folder=folder / name)
+
+
+def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatch):
+    """Workers that die, points that raise, and those that end well: one child run each, with every epoch once."""
+    monkeypatch.setattr(engine, "LIVES", 1)
+    data = street_digits(64, n_val=32, n_test=8)
+    plan = Plan(ZOO["lenet5"].quick.build, replace(ZOO["lenet5"].quick.recipe, epochs=4, batch_size=16))
+    job = partial(mixed, folder=tmp_path, plan=plan, data=data)
+    fates = ["raises", "dies once", "dies always", "well"]
+    expressions = {"what": hp.choice("what", fates), "lr": hp.loguniform("lr", -7, -5)}
+    left = [Trial(n, {"what": fate, "lr": 2e-3}) for n, fate in enumerate(fates)]  # as by a search that was killed
+    with start("zoo") as parent, recording(parent, "net", {"network": "lenet5"}, dict) as log:
+        trials = search(job, expressions, left, 4, log, cluster=cluster)
+        children = {child.data.params["what"]: child for child in parent.children("trial")}
+    assert [trial.number for trial in trials] == [0, 1, 2, 3]
+    assert len(children) == 4
+
+    assert {what: child.info.status for what, child in children.items()} == {
+        "raises": "FAILED", "dies always": "FAILED", "dies once": "FINISHED", "well": "FINISHED",
+    }  # fmt: skip
+    assert children["raises"].data.tags["error"] == "ValueError: not a good point"
+    assert (tmp_path / "raises 0.002.log").read_text().split() == ["began"]  # not tried again
+    assert children["dies always"].data.tags["error"] == "its worker died 2 times"
+
+    here = []  # the same training, never interrupted, in this process
+    torch.set_num_threads(1)
+    tell = lambda values: here.append(values["metrics"]["val_loss"])  # noqa: E731
+    try_recipe({"lr": 2e-3}, tell, plan=plan, data=data, device="cpu", folder=tmp_path / "here")
+    for what in ("dies once", "well"):
+        history = MlflowClient().get_metric_history(children[what].info.run_id, "val_loss")
+        assert [(metric.step, metric.value) for metric in history] == list(enumerate(here, 1))
+        assert children[what].data.tags["trial_id"]
+    lines = (tmp_path / "dies once 0.002.log").read_text().splitlines()
+    assert lines.count("began") == 2
+    assert len({line.split()[0] for line in lines if line != "began"}) == 2  # two workers
+
+
+def test_the_same_halving_on_ray(store, cluster):
+    with start("zoo") as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+        trials = run(8, run(3, log=log), log=log, cluster=cluster)
+        children = {int(child.data.params["trial"]): child for child in parent.children("trial")}
+    assert sorted(children) == list(range(8))
+    for trial in trials:
+        assert ("stopped_early" in children[trial.number].data.tags) == trial.stopped
+        assert trial.stopped == (max(trial.scores) < EPOCHS)
+    assert any(trial.stopped for trial in trials[3:])
+    assert not all(trial.stopped for trial in trials[3:])
+
+
+def test_a_cluster_that_is_too_small_is_said_in_a_line(cluster):
+    with pytest.raises(ValueError, match="a trial wants 3 CPU, the whole cluster has 2"):
+        run(1, cluster=replace(cluster, cpus=3))
+    with pytest.raises(ValueError, match=r"a trial wants 0\.5 GPU, the whole cluster has 0"):
+        run(1, cluster=replace(cluster, gpus=0.5))
+
+
+# ------------------------------------------------------------------------------------------ svhn_zoo
+
+
+TINY = ["--models", "lenet5", "--dataset", "street-digits", "--images", "192", "--epochs", "4", "--device", "cpu"]
+
+
+def zoo(*arguments: str):
+    return CliRunner().invoke(main, [*TINY, *arguments])
+
+
+def runs(kind: str) -> list:
+    return mlflow.search_runs(search_all_experiments=True, output_format="list", filter_string=f"tags.kind = '{kind}'")
+
+
+def check_zoo(count: int) -> None:
+    """The whole record of a finished search of LeNet-5: exact in number, nothing RUNNING, the better one registered."""
+    [top] = runs("zoo")
+    everything = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    assert {run.data.tags.get("mlflow.parentRunId") for run in everything} == {None, top.info.run_id}
+    trials = runs("trial")
+    assert sorted(int(run.data.params["trial"]) for run in trials) == list(range(count))
+    whole = [run for run in trials if "stopped_early" not in run.data.tags]
+    for run in trials:
+        steps = [m.step for m in MlflowClient().get_metric_history(run.info.run_id, "val_accuracy")]
+        assert steps == list(range(1, len(steps) + 1))  # every epoch once
+        assert (len(steps) == 2) == (run in whole)
+        assert run.data.params["epochs"] == "2"
+    best = max(whole, key=lambda run: (run.data.metrics["val_accuracy"], -int(run.data.params["trial"])))
+    networks = {run.data.tags["recipe"]: run for run in runs("network")}
+    shipped, found = networks["tuned"], networks.get("found")
+    assert (found is None) == (best.data.params["trial"] == "0")
+    if found:
+        assert found.data.params["lr"] == best.data.params["lr"]
+        assert "the best recipe of the search (" in top.data.tags["mlflow.note.content"]
+    scores = {run.info.run_id: run.data.metrics["val_accuracy"] for run in networks.values()}
+    version = MlflowClient().get_model_version_by_alias("street-digits-lenet5", "champion")
+    assert scores[version.run_id] == max(scores.values())
+    assert shipped.data.params["epochs"] == "4"
+    assert not Path("checkpoints").exists()
+
+
+def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
+    def interrupted(point, report, **work):
+        if point["lr"] != ZOO["lenet5"].quick.recipe.lr:
+            raise KeyboardInterrupt
+        try_recipe(point, report, **work)
+
+    monkeypatch.setattr(svhn_zoo, "try_recipe", interrupted)
+    assert zoo("--search", "4").exit_code == 1
+    [top] = runs("zoo")
+    assert [run.info.status for run in (top, *runs("trial"))] == ["KILLED", "KILLED", "FINISHED"]
+
+    spaces = top.data.tags["spaces"]
+    MlflowClient().set_tag(top.info.run_id, "spaces", '{"lenet5": "another"}')
+    result = zoo("--resume", top.info.run_id)
+    assert result.exit_code == 1
+    assert "searched another space than this program has for lenet5" in result.output.splitlines()[-1]
+    MlflowClient().set_tag(top.info.run_id, "spaces", spaces)
+
+    monkeypatch.setattr(svhn_zoo, "try_recipe", try_recipe)
+    result = zoo("--resume", top.info.run_id)
+    assert result.exit_code == 0, result.output
+    assert "LeNet-5 trial 3:" in result.output
+    check_zoo(4)
+
+
+def test_a_driver_that_was_killed_goes_on_with_exactly_what_is_missing(store, cluster):
+    command = [sys.executable, "-m", "entrypoints.svhn_zoo", *TINY, "--search", "5", "--engine", "ray"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and "FINISHED" not in {run.info.status for run in runs("trial")}:
+            time.sleep(0.05)
+        assert process.poll() is None, "ended by itself"
+    finally:
+        process.kill()
+        process.wait()
+    before = {run.info.run_id: run for run in runs("trial") if run.info.status == "FINISHED"}
+    assert len(before) < 5
+    result = zoo("--resume", runs("zoo")[0].info.run_id)
+    assert result.exit_code == 0, result.output
+    check_zoo(5)
+    for run_id, run in before.items():
+        after = MlflowClient().get_run(run_id)
+        assert (after.info.end_time, after.data.metrics) == (run.info.end_time, run.data.metrics)
+
+
+def test_digits_on_ray(store, cluster):
+    arguments = ["--trials", "4", "--repeats", "2", "--epochs", "1", "--engine", "ray", "--device", "cpu"]
+    result = CliRunner().invoke(digits_search.main, arguments)
+    assert result.exit_code == 0, result.output
+    trials = runs("trial")
+    assert sorted(int(run.data.params["trial"]) for run in trials) == list(range(4))
+    for run in trials:
+        assert run.info.status == "FINISHED"
+        config = Config(**{key: type(values[0])(run.data.params[key]) for key, values in TABLE1.items()})
+        seeds = [int(seed) for seed in run.data.params["split_seeds"].split()]
+        history = train([config], [Repeat(resplit(digits(), seed), seed) for seed in seeds], 1)  # in this process
+        assert run.data.metrics["val_loss"] == pytest.approx(history.val_loss.mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (svhn_zoo, ["--search", "-1"], "--search"),
+        (svhn_zoo, ["--engine", "mesos"], "'mesos' is not one of 'local', 'ray'"),
+        (svhn_zoo, ["--recipe", "document", "--search", "2"], "around a tuned recipe"),
+        (svhn_zoo, ["--engine", "ray", "--gpus-per-trial", "1", "--device", "cpu"], "contradict each other"),
+        (svhn_zoo, ["--engine", "ray", "--gpus-per-trial", "-1"], "--gpus-per-trial"),
+        (svhn_zoo, ["--engine", "ray", "--cpus-per-trial", "0"], "--cpus-per-trial"),
+        (svhn_zoo, ["--engine", "ray", "--cpus-per-trial", "3"], "a trial wants 3 CPU, the whole cluster has 2"),
+        (digits_search, ["--engine", "ray", "--algo", "random"], "searches with tpe, not with random"),
+        (digits_search, ["--engine", "ray", "--exhaustive", "True"], "--exhaustive trains here"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_run(store, cluster, command, arguments, message):
+    result = CliRunner().invoke(command.main, arguments)
+    assert result.exit_code in (1, 2)
+    assert message in result.output.splitlines()[-1]
+    assert isinstance(result.exception, SystemExit)
+    assert not mlflow.search_runs(search_all_experiments=True, output_format="list")
