@@ -446,7 +446,8 @@ def off_svhn(claim: str, setting: dict, told: str, numbers: dict) -> Verdict | N
         what
         for what, there in (
             (f"SVHN (these are {setting['dataset']})", setting["dataset"] == "svhn"),
-            ("the document's budget of images, size and epochs (preset full)", setting["preset"] == "full"),
+            ("the document's images, size and epochs (preset full)", setting["preset"] == "full"),
+            ("the ImageNet weights that it began with", not setting.get("weights_missing")),
         )
         if not there
     ]
@@ -485,32 +486,34 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
 def judge_q4_alexnet(arms: Mapping[str, dict], majority: float, setting: dict) -> Verdict:
     """Does AlexNet stick, and is its architecture why?
 
-    arms: "document" and, with one thing changed each, "learning rate", "initialisation", "architecture"; each with
-    `test_accuracy`. majority: the most frequent digit's share of the test images, of which there are
-    setting["test_images"]. A network is stuck within three standard errors of that share.
+    arms: "random weights", which is the document's recipe without ImageNet's weights, and with one thing changed each
+    "another learning rate", "another initialisation", "another architecture"; each with `test_accuracy`. majority: the
+    most frequent digit's share of the test images, of which there are setting["test_images"]. A network is stuck within
+    three standard errors of that share.
     """
-    if "document" not in arms or len(arms) < 2:
+    base = "random weights"
+    if base not in arms or len(arms) < 2:
         return Verdict("Q4-alexnet", "not tested", "The ablation was not run (`-P recipe=both`).")
     error = math.sqrt(majority * (1 - majority) / setting["test_images"])
     learns = {name: arm["test_accuracy"] > majority + 3 * error for name, arm in arms.items()}
     told = ", ".join(
-        f"{'as the document' if name == 'document' else f'only another {name}'} {arm['test_accuracy']:.1%}"
+        f"{'as the document' if name == base else f'only {name}'} {arm['test_accuracy']:.1%}"
         for name, arm in arms.items()
     )
     told = f"on {setting['dataset']}, where {majority:.1%} is the most frequent digit: {told}"
     numbers = {name: arm["test_accuracy"] for name, arm in arms.items()} | {"majority": majority}
-    same = [name for name in ("learning rate", "initialisation") if learns.get(name)]
-    if learns["document"]:
+    same = [name for name in ("another learning rate", "another initialisation") if learns.get(name)]
+    if learns[base]:
         if verdict := off_svhn("Q4-alexnet", setting, told, numbers):
             return verdict
         return Verdict("Q4-alexnet", "refuted", f"It does not stick: {told}.", numbers)
     if same:
         return Verdict(
             "Q4-alexnet", "refuted",
-            f"It sticks, but not for its architecture, which learns with another {' or another '.join(same)}: {told}.",
+            f"It sticks, but not for its architecture, which learns with {' or '.join(same)}: {told}.",
             numbers,
         )  # fmt: skip
-    if learns.get("architecture"):
+    if learns.get("another architecture"):
         return Verdict("Q4-alexnet", "confirmed", f"Only another architecture learns: {told}.", numbers)
     return Verdict("Q4-alexnet", "not tested", f"Nothing learns within this budget: {told}.", numbers)
 
@@ -584,3 +587,34 @@ def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float]]], sett
 def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation of accuracies, as text."""
     return f"{fmean(values):.1%}" + (f" ± {stdev(values):.1%}" if len(values) > 1 else "")
+
+
+def judge_q4(runs: Sequence[dict], majority: float, setting: dict) -> list[Verdict]:
+    """All five claims of question 4.
+
+    runs: one a network, recipe ("tuned", "document" or an arm of the ablation) and seed, with `network`, `recipe`,
+    `val_accuracy` and `val_loss` (one an epoch), `val_images`, `test_accuracy` and `initial_weights`. majority: the
+    most frequent digit's share of the test images. setting: `dataset`, `preset`, `test_images`.
+    """
+
+    def of(network: str, recipe: str) -> list[dict]:
+        return [run for run in runs if (run["network"], run["recipe"]) == (network, recipe)]
+
+    def started(*networks: str) -> dict:
+        """The setting, and whether the document's runs of these networks lacked their published weights."""
+        mine = [run for network in networks for run in of(network, "document")]
+        return setting | {"weights_missing": any(run["initial_weights"].startswith("random") for run in mine)}
+
+    deep = ("resnet18", "resnet50", "resnet101")
+    accuracies = {
+        recipe: {name: [run["test_accuracy"] for run in of(name, recipe)] for name in deep if of(name, recipe)}
+        for recipe in ("document", "tuned")
+    }
+    arms = {run["recipe"]: run for run in runs if run["recipe"] not in ("tuned", "document")}
+    return [
+        judge_q4_rise("Q4-lenet", of("lenet5", "document"), setting, 0.17, 0.84),
+        judge_q4_alexnet(arms, majority, setting),
+        judge_q4_vgg(of("vgg16", "document"), of("vgg16", "tuned"), started("vgg16")),
+        judge_q4_rise("Q4-resnet18", of("resnet18", "document"), started("resnet18"), 0.71, 0.91),
+        judge_q4_depth({recipe: nets for recipe, nets in accuracies.items() if nets}, started(*deep)),
+    ]

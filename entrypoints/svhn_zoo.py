@@ -17,6 +17,11 @@ looks for a better recipe first: 20 short trials with hyperopt's TPE, each a chi
 The best is trained in full beside the shipped one, and the better of the two on validation data goes on. With
 `-P engine=ray` trials and networks are Ray Tune trials, on this machine's cores or on the cluster of RAY_ADDRESS.
 
+    mlflow run . -e svhn_zoo --env-manager uv -P recipe=both
+
+trains each network by the document's recipe and by ours, AlexNet with one thing changed at a time as well, and judges
+the document's claims about them.
+
 On several GPUs: `torchrun --nproc-per-node 4 -m entrypoints.svhn_zoo --models resnet101`.
 """
 
@@ -38,11 +43,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from tqdm import tqdm
 
+from dl import claims
 from dl import engine as engines
 from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.models import ZOO, Plan, Raw, flops, parameters
-from dl.models.document import DOCUMENT, shrunk
+from dl.models.document import ABLATION, DOCUMENT, shrunk
 from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
 from dl.models.plan import space
 from dl.plots import zoo as plots
@@ -60,7 +66,7 @@ NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers
 @click.option("--dataset", type=click.Choice(["auto", "svhn", "street-digits"]), default="auto", show_default=True)
 @click.option("--data-dir", default="auto", show_default=True, help="Where SVHN lies; auto: $SVHN_ROOT, else ./data.")
 @click.option("--preset", type=click.Choice(["auto", *SIZES]), default="auto", show_default=True)
-@click.option("--recipe", type=click.Choice(["tuned", "document"]), default="tuned", show_default=True)
+@click.option("--recipe", type=click.Choice(["tuned", "document", "both"]), default="tuned", show_default=True)
 @click.option("--epochs", type=click.IntRange(min=0), default=0, show_default=True, help="0: the preset's.")
 @click.option(
     "--images", type=click.IntRange(min=0), default=0, show_default=True, help="To train on; 0: the preset's."
@@ -95,8 +101,11 @@ def main(resume: str, **asked) -> None:
         preset = "full" if device.type == "cuda" else "quick"
     with processes(device) as (rank, world):
         plans = {
-            name: [plan(name, recipe, preset, options["epochs"], options["images"], seed, world) for seed in seeds]
-            for name in names
+            entry: [
+                plan(entry, preset, options["epochs"], options["images"], seed, world)
+                for seed in (seeds[:1] if ablated(entry) else seeds)
+            ]
+            for entry in entries(names, recipe)
         }
         data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
         if world > 1 and (options["search"] or cluster):
@@ -127,7 +136,7 @@ def lead(
     tags = {
         "question": 4, "kind": "zoo", "dataset": data.name, "preset": preset, "recipe": recipe, "device": device.type,
     }  # fmt: skip
-    rows, histories, failed, remarks = [], {}, {}, []
+    done, rows, failed, remarks = {}, [], {}, []
     with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags, before and before.info.run_id) as run:
         folder = Path("checkpoints", run.id).absolute()
         if before:  # where it lay, wherever this command was started
@@ -137,7 +146,10 @@ def lead(
         for part in ("train", "val", "test"):
             split = getattr(data, part)
             run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
-        contests = {name: look(run, name, repeats, data, folder, device, search) for name, repeats in plans.items()}
+        contests = {
+            entry: look(run, entry, repeats, data, folder, device, search) if shipped(entry) else {"": repeats}
+            for entry, repeats in plans.items()
+        }
         if search.cluster:
             train_on_ray(run, contests, data, folder, search.cluster)
         for name, contest in contests.items():
@@ -147,14 +159,14 @@ def lead(
                 ]
                 for recipe, repeats in contest.items()
             }
-            trained, remark = better(ZOO[name].title, tried)
-            remarks += [remark] if search.count else []
-            row, histories[ZOO[name].title] = crown(run, name, trained, data, device)
-            rows.append(row)
+            trained, remark = better(title_of(name), tried)
+            remarks += [remark] if search.count and shipped(name) else []
+            rows.append(crown(run, name, trained, data, device))
+            done[name] = trained
             failed |= {each.label: each.row["error"] for each in trained if "error" in each.row}
-            click.echo(one_line(row))  # a log file has no progress bar
+            click.echo(one_line(rows[-1]))  # a log file has no progress bar
         share(None)
-        summarise(run, rows, histories, failed, data, preset, remarks)
+        summarise(run, rows, done, failed, data, preset, remarks)
     for empty in (folder, folder.parent):
         with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
             empty.rmdir()
@@ -283,7 +295,10 @@ def reach(cluster: engines.Cluster) -> None:
 def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
     """What tells whether a resumed search still has the space that it began with."""
     try:
-        found = {name: space(shortened(repeats[0])) for name, repeats in plans.items() if count}
+        searched = {name: repeats for name, repeats in plans.items() if count and shipped(name)}
+        if count and not searched:
+            raise ValueError("the search is around the tuned recipes; the document's is not searched")
+        found = {name: space(shortened(repeats[0])) for name, repeats in searched.items()}
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--search") from error
     return {name: engines.digest({key: str(value) for key, value in each.items()}) for name, each in found.items()}
@@ -295,7 +310,7 @@ def look(
     """The plans that are to compete: the shipped ones (""), and those with the recipe that a search has `found`."""
     if not search.count:
         return {"": repeats}
-    title, short = ZOO[name].title, shortened(repeats[0])
+    title, short = title_of(name), shortened(repeats[0])
     expressions = space(short)
     shipped = {key: getattr(short.recipe, key) for key in expressions}
     work = {"data": replace(data, test=data.val), "device": device.type, "folder": folder / f"{name}-trials"}
@@ -351,7 +366,7 @@ def train_on_ray(
             for plan in repeats:
                 if not run.result(name_of(name, plan, recipe), "result.json"):
                     key = key_of(name, plan, recipe)
-                    plans[key], names[key] = plan, (name, name_of(name, plan, recipe))
+                    plans[key], names[key] = plan, (name.partition(" / ")[0], name_of(name, plan, recipe))
 
     class Log:
         def __init__(self, stack: ExitStack):
@@ -382,7 +397,7 @@ def name_of(name: str, plan: Plan, recipe: str) -> str:
 
 def key_of(name: str, plan: Plan, recipe: str) -> str:
     """Of the folder of its checkpoints."""
-    return "-".join(filter(None, (name, recipe, f"seed{plan.recipe.seed}")))
+    return "-".join(filter(None, (name, recipe, f"seed{plan.recipe.seed}"))).replace(" / ", "-").replace(" ", "-")
 
 
 # ------------------------------------------------------------------------------------------ one network
@@ -401,10 +416,36 @@ def pick_networks(models: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def plan(name: str, recipe: str, preset: str, epochs: int, images: int, seed: int, world: int = 1) -> Plan:
-    """The shipped plan of that network, with what the command line overrides."""
-    if recipe == "document":
-        chosen = DOCUMENT[name] if preset == "full" else shrunk(DOCUMENT[name])
+def entries(names: list[str], recipe: str) -> list[str]:
+    """What is trained: "alexnet" by our recipe, "alexnet / document", "alexnet / another learning rate", ..."""
+    found = []
+    for name in names:
+        found += [f"{name} / document"] * (recipe != "tuned") + [name] * (recipe != "document")
+        if recipe == "both" and name == "alexnet":
+            found += [f"{name} / {arm}" for arm in ABLATION]
+    return found
+
+
+def shipped(entry: str) -> bool:
+    """Is it by our recipe?"""
+    return " / " not in entry
+
+
+def ablated(entry: str) -> bool:
+    return entry.partition(" / ")[2] in ABLATION
+
+
+def title_of(entry: str) -> str:
+    name, _, variant = entry.partition(" / ")
+    return ZOO[name].title + (f", {variant}" if variant else "")
+
+
+def plan(entry: str, preset: str, epochs: int, images: int, seed: int, world: int = 1) -> Plan:
+    """The plan of one of `entries`, with what the command line overrides."""
+    name, _, variant = entry.partition(" / ")
+    if variant:
+        chosen = DOCUMENT[name] if variant == "document" else ABLATION[variant]
+        chosen = chosen if preset == "full" else shrunk(chosen)
     else:
         chosen = getattr(ZOO[name], preset)
     changed = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
@@ -454,7 +495,8 @@ def train(
     run: Run, name: str, number: int, plan: Plan, data: Data, device: torch.device, folder: Path, found: str = ""
 ) -> Trained:
     """One network with one seed in a child run: fitted, and scored once on the test data."""
-    recipe, title = plan.recipe, ZOO[name].title
+    recipe, title = plan.recipe, title_of(name)
+    architecture, _, variant = name.partition(" / ")
     label, child_name = " ".join(filter(None, (title, found, f"seed {recipe.seed}"))), name_of(name, plan, found)
     checkpoints = Checkpoints(folder / key_of(name, plan, found))
     trained = Trained(label, number, plan, {}, [], checkpoints)
@@ -465,14 +507,15 @@ def train(
     model, weights = build(plan, data)
     row = trained.row = {
         "network": title, "parameters": parameters(model), "flops": flops(plan), "images": len(data.train),
+        "initial_weights": weights or "random",
     }  # fmt: skip
     params = asdict(recipe) | {"size": plan.size} | {key: row[key] for key in ("parameters", "flops", "images")}
     history, best = trained.history, 0.0
-    tags = {"kind": "network", "network": name} | ({"recipe": "found"} if found else {})
+    tags = {"kind": "ablation" if ablated(name) else "network", "network": architecture}
+    tags["recipe"] = found or variant or "tuned"
     with run.child(child_name, params, tags) as child:
         row["run_id"] = child.id
-        if weights:
-            child.tags({"initial_weights": weights})
+        child.tags({"initial_weights": row["initial_weights"]})
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
@@ -527,21 +570,22 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch.device) -> tuple[dict, list[Epoch]]:
-    """Register the training with the best validation accuracy; the row of the table, and that training's history."""
+def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch.device) -> dict:
+    """Register the training with the best validation accuracy, but for an ablation's; the row of the table."""
     done = [each for each in trained if "error" not in each.row]
     if not done:
-        return trained[0].row, trained[0].history
+        return trained[0].row
     best = max(done, key=lambda each: each.row["val_accuracy"])
     child = run.view(best.row["run_id"])
     version = child.tag("registered")
-    if version is None:
+    if version is None and not ablated(name):
         if best.model is None:
             best.model, _ = build(best.plan, data)
             share((name, best.number))
             fit(best.model, thinned(best.plan, data), best.plan.recipe, device, checkpoints=best.checkpoints)
+        title = f"{data.name}-{name.partition(' / ')[0]}"
         version = register(
-            child, best.model, f"{data.name}-{name}", data.test.x[:2].numpy(), best.row["val_accuracy"],
+            child, best.model, title, data.test.x[:2].numpy(), best.row["val_accuracy"],
             {
                 "test_accuracy": f"{best.row['test_accuracy']:.6f}", "run": child.id,
                 "data_digest": thinned(best.plan, data).train.digest(),
@@ -557,7 +601,7 @@ def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch
             row[key] = float(np.mean([each.row[key] for each in done]))
         for key in ("val_accuracy", "test_accuracy"):
             row[f"{key}_std"] = float(np.std([each.row[key] for each in done], ddof=1))
-    return row, best.history
+    return row
 
 
 def peak_memory(device: torch.device) -> float:
@@ -570,27 +614,70 @@ def peak_memory(device: torch.device) -> float:
 def summarise(
     run: Run,
     rows: list[dict],
-    histories: dict[str, list[Epoch]],
+    trained: dict[str, list[Trained]],
     failed: dict[str, str],
     data: Data,
     preset: str,
     remarks: list[str],
 ) -> None:
-    """Comparison figure, table and the note that answers the question, on the parent run."""
-    done = [row for row in rows if "error" not in row]
+    """Figures, table, verdicts and the note that answers the question, on the parent run."""
     run.table("zoo.json", rows)
     if failed:
         run.fail("; ".join(f"{label} failed: {error}" for label, error in failed.items()))
-    if not done:
+    done = {entry: row for entry, row in zip(trained, rows, strict=True) if "error" not in row}
+    # the networks to compare: ours where there are any, else the document's
+    shown = {entry: row for entry, row in done.items() if shipped(entry)} or done
+    if not shown:
         return
-    best = max(done, key=lambda row: row["val_accuracy"])
+    best = max(shown.values(), key=lambda row: row["val_accuracy"])
     run.metrics({"best_val_accuracy": best["val_accuracy"], "test_accuracy": best["test_accuracy"]})
     if "test_accuracy_std" in best:
         run.metrics({"test_accuracy_std": best["test_accuracy_std"]})
     majority = data.test.y.bincount().max().item() / len(data.test)
     title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
-    run.figure("comparison.png", plots.comparison(done, histories, majority, title))
-    run.note("\n\n".join([answer(done, best, majority, data, preset), *remarks, as_markdown(rows)]))
+    histories = {
+        row["network"]: next(each.history for each in trained[entry] if each.row["run_id"] == row["run_id"])
+        for entry, row in done.items()
+    }
+    compared = {row["network"]: histories[row["network"]] for row in shown.values()}
+    run.figure("comparison.png", plots.comparison(list(shown.values()), compared, majority, title))
+    both = {
+        ZOO[entry].title: {"document": histories[title_of(f"{entry} / document")], "tuned": histories[row["network"]]}
+        for entry, row in shown.items()
+        if f"{entry} / document" in done
+    }
+    if both:
+        run.figure("recipes.png", plots.recipes(both, majority, title))
+    arms = {
+        entry.partition(" / ")[2]: row | {"history": histories[row["network"]]}
+        for entry, row in done.items()
+        if ablated(entry)
+    }
+    if arms:
+        run.figure("ablation.png", plots.ablation(arms, majority, f"Why does AlexNet stick? {title}"))
+    verdicts = judge(trained, data, preset, majority)
+    run.json("claims.json", claims.rows(verdicts))
+    run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+    said = answer(list(shown.values()), best, majority, data, preset)
+    run.note("\n\n".join([said, *remarks, as_markdown(rows), claims.markdown(verdicts)]))
+
+
+def judge(trained: dict[str, list[Trained]], data: Data, preset: str, majority: float) -> list[claims.Verdict]:
+    """The document's five claims, by what was trained."""
+    runs = [
+        {
+            "network": entry.partition(" / ")[0],
+            "recipe": entry.partition(" / ")[2] or "tuned",
+            "val_accuracy": [epoch.val_accuracy for epoch in each.history],
+            "val_loss": [epoch.val_loss for epoch in each.history],
+            "val_images": len(data.val),
+            **{key: each.row[key] for key in ("test_accuracy", "initial_weights")},
+        }
+        for entry, repeats in trained.items()
+        for each in repeats
+        if "error" not in each.row
+    ]
+    return claims.judge_q4(runs, majority, {"dataset": data.name, "preset": preset, "test_images": len(data.test)})
 
 
 def answer(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:
@@ -617,7 +704,8 @@ def one_line(row: dict) -> str:
     return (
         f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
         + (f"over {row['seeds']} seeds, " if row["seeds"] > 1 else "")
-        + f"after {row['seconds']:,.0f} s, registered version {row['version']}"
+        + f"after {row['seconds']:,.0f} s"
+        + (f", registered version {row['version']}" if row["version"] else "")
     )
 
 

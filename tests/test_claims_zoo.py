@@ -57,7 +57,10 @@ def test_what_was_not_run_is_not_tested():
 
 
 def arms(document, rate, start, shape):
-    values = {"document": document, "learning rate": rate, "initialisation": start, "architecture": shape}
+    values = {
+        "random weights": document, "another learning rate": rate, "another initialisation": start,
+        "another architecture": shape,
+    }  # fmt: skip
     return {name: {"test_accuracy": value} for name, value in values.items()}
 
 
@@ -113,3 +116,26 @@ def test_one_seed_has_no_spread_and_equal_accuracies_no_winner():
     assert claims.judge_q4_depth(one, FULL).verdict == "not tested"
     equal = {"tuned": {"resnet18": [0.97, 0.97], "resnet101": [0.97, 0.97]}}
     assert claims.judge_q4_depth(equal, FULL).verdict == "confirmed"
+
+
+def trained(network, recipe, accuracy, weights="random"):
+    curve = [accuracy - 0.2, accuracy - 0.1, accuracy]
+    return {
+        "network": network, "recipe": recipe, "val_accuracy": curve, "val_loss": [2.0, 1.0, 0.5], "val_images": 6000,
+        "test_accuracy": accuracy, "initial_weights": weights,
+    }  # fmt: skip
+
+
+def test_every_claim_gets_the_runs_that_it_speaks_of():
+    runs = [trained("lenet5", "document", 0.84), trained("vgg16", "tuned", 0.97)]
+    runs += [trained("vgg16", "document", 0.9, "VGG16_Weights.IMAGENET1K_V1")]
+    runs += [trained("resnet18", "document", 0.91, "random (ResNet18_Weights.IMAGENET1K_V1 not to be had)")]
+    runs += [trained(name, "tuned", 0.97) for name in ("resnet18", "resnet50") for _ in range(2)]
+    runs += [trained("alexnet", arm, arm_["test_accuracy"]) for arm, arm_ in arms(0.19, 0.9, 0.19, 0.9).items()]
+    verdicts = {verdict.claim: verdict for verdict in claims.judge_q4(runs, 0.19, FULL)}
+    assert set(verdicts) == {claim.id for claim in claims.CLAIMS.values() if claim.question == 4}
+    assert verdicts["Q4-lenet"].numbers["last"] == pytest.approx(0.84)
+    assert verdicts["Q4-alexnet"].verdict == "refuted"
+    assert verdicts["Q4-vgg"].verdict == "refuted"
+    assert verdicts["Q4-resnet18"].verdict == "not tested"  # the document began with ImageNet's weights
+    assert "ImageNet weights" in verdicts["Q4-resnet18"].reason

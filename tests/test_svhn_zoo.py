@@ -15,8 +15,10 @@ import torch
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from dl import claims
 from dl.data import svhn
 from dl.models import ZOO
+from dl.models.document import ABLATION, DOCUMENT
 from entrypoints.svhn_zoo import NOTICE, main
 from tests.test_svhn import write_pair
 
@@ -95,6 +97,36 @@ def test_from_svhns_files_to_models_that_are_pulled_back(store, root, tmp_path):
     pulled = json.loads(done.stdout.splitlines()[-1])
     for name, accuracy in pulled.items():
         assert accuracy == pytest.approx(found[name].data.metrics["test_accuracy"], abs=0.006)  # one image of 200
+
+
+def test_both_recipes_and_the_ablation_are_judged(store, root, monkeypatch):
+    small = ZOO["lenet5"].quick.build
+    for name in DOCUMENT:  # small networks: this is about what is trained, compared and judged
+        monkeypatch.setitem(DOCUMENT, name, replace(DOCUMENT[name], build=small, size=32, weights=None))
+    for arm, plan in ABLATION.items():
+        monkeypatch.setitem(ABLATION, arm, replace(plan, build=small, size=32))
+    quick = replace(ZOO["alexnet"].quick, build=small)
+    monkeypatch.setitem(ZOO, "alexnet", replace(ZOO["alexnet"], quick=quick))
+    result = zoo(
+        "--models", "alexnet,lenet5", "--data-dir", str(root), "--epochs", "2", "--recipe", "both", "--seeds", "2"
+    )
+    assert result.exit_code == 0, result.output
+    found = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    trained = [(run.data.tags["network"], run.data.tags["recipe"]) for run in found if "network" in run.data.tags]
+    expected = [(name, recipe) for name in ("alexnet", "lenet5") for recipe in ("tuned", "document")] * 2
+    assert sorted(trained) == sorted(expected + [("alexnet", arm) for arm in ABLATION])
+    top = parent()
+    client = MlflowClient()
+    assert {item.path for item in client.list_artifacts(top.info.run_id)} >= {
+        "comparison.png", "recipes.png", "ablation.png", "claims.json", "zoo.json",
+    }  # fmt: skip
+    logged = mlflow.artifacts.load_dict(f"runs:/{top.info.run_id}/claims.json")
+    assert [row["claim"] for row in logged] == [claim.id for claim in claims.CLAIMS.values() if claim.question == 4]
+    for row in logged:
+        assert top.data.tags[f"claim.{row['claim']}"] == row["verdict"]
+        assert row["quote"] in top.data.tags["mlflow.note.content"]
+    assert {model.name for model in client.search_registered_models()} == {"svhn-alexnet", "svhn-lenet5", "svhn-zoo"}
+    assert len(client.search_model_versions("name = 'svhn-lenet5'")) == 2  # one of each recipe
 
 
 def test_the_same_seed_gives_the_same_run(store, root):

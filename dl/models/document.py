@@ -68,19 +68,19 @@ def normed(net: nn.Module) -> nn.Module:
     return net
 
 
-# Why does AlexNet stick? The document's plan from PyTorch's own initialisation, and the same with one thing changed.
+# Why does AlexNet stick? The document's plan from PyTorch's own random weights, and that with one thing changed.
 BARE = replace(DOCUMENT["alexnet"], weights=None)
 ABLATION = {
-    "document": BARE,
-    "learning rate": replace(BARE, recipe=replace(PLAIN, lr=3e-4)),
-    "initialisation": replace(BARE, build=lambda: kaiming(stock("alexnet"))),
-    "architecture": replace(BARE, build=lambda: normed(stock("alexnet"))),
+    "random weights": BARE,
+    "another learning rate": replace(BARE, recipe=replace(PLAIN, lr=3e-4)),
+    "another initialisation": replace(BARE, build=lambda: kaiming(stock("alexnet"))),
+    "another architecture": replace(BARE, build=lambda: normed(stock("alexnet"))),
 }
 
 
 def shrunk(plan: Plan) -> Plan:
     """The document's recipe for two CPU cores: 64 px (AlexNet needs 63), 640 images, three epochs. Not a fair trial of
-    the document, and tagged so; LeNet-5 has its full 32 px and as many images as the document."""
+    the document, and tagged so; LeNet-5 has its full 32 px and the images that the preset has."""
     if plan.size == 32:
         return plan
     return replace(plan, images=640, size=64, recipe=replace(plan.recipe, epochs=3))
