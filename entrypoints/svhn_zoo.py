@@ -304,7 +304,7 @@ def train(
 ) -> Trained:
     """One network with one seed in a child run: fitted, and scored once on the test data."""
     recipe, title = plan.recipe, ZOO[name].title
-    label, child_name = f"{title} seed {recipe.seed}", f"svhn_zoo / {name} / seed {recipe.seed}"
+    label, child_name = f"{title} seed {recipe.seed}", f"{name} / svhn_zoo / seed {recipe.seed}"
     trained = Trained(label, number, plan, {}, [], checkpoints)
     if over := run.result(child_name, "result.json"):
         trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
