@@ -316,7 +316,9 @@ def train(
     }  # fmt: skip
     params = asdict(recipe) | {"size": plan.size} | {key: row[key] for key in ("parameters", "flops", "images")}
     history, best = trained.history, 0.0
-    with run.child(child_name, params, {"kind": "network", "network": name}) as child:
+    colour = plots.COLOURS[list(ZOO).index(name) % len(plots.COLOURS)]  # left to itself, the UI repeats some
+    tags = {"kind": "network", "network": name, "mlflow.runColor": colour}
+    with run.child(child_name, params, tags) as child:
         row["run_id"] = child.id
         if weights:
             child.tags({"initial_weights": weights})

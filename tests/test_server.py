@@ -170,7 +170,7 @@ def test_nobody_gets_more_than_his_rights(team, client, experiment, monkeypatch)
             write()
 
     log_in(monkeypatch, ANA)  # her experiment: she decides
-    AuthServiceClient(team).create_experiment_permission(experiment, "bob", "NO_PERMISSIONS")
+    AuthServiceClient(team).grant_user_permission("bob", "experiment", experiment, "DENY")
     log_in(monkeypatch, BOB)
     for read in (
         lambda: client.get_run(run),

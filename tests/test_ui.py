@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from urllib.parse import quote
 
 import mlflow
 import pytest
@@ -65,8 +64,9 @@ def text(browser) -> str:
 
 
 def unfold(browser, url: str, view: str = "") -> None:
-    """Open the experiment and unfold the parent run, as a user does by a click on its [+]."""
-    browser.get("about:blank")  # only the part after # changes: without this no new page is loaded
+    """Open the experiment as for the first time, and unfold the parent run, as a user does by a click on its [+]."""
+    browser.get(f"{url}/health")
+    browser.execute_script("localStorage.clear(); localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = true")
     browser.get(f"{url}/#/experiments/0/runs?{view}")
     fold = "//*[@role='gridcell'][.//a[contains(., 'street-digits')]]//button"
     browser.execute_script("arguments[0].click()", browser.find_element("xpath", fold))
@@ -98,15 +98,16 @@ def test_the_six_are_listed_selected_and_compared(browser, zoo):
 
 def test_the_curves_of_the_six_are_drawn(browser, zoo):
     url, runs = zoo
-    unfold(browser, url, "compareRunsMode=CHART&searchFilter=" + quote("tags.kind = 'network'"))
-    wait(browser, lambda: all(f"{name} / svhn_zoo" in text(browser) for name in runs), "six names in the legend")
-    card = "//*[@data-testid='experiment-view-compare-runs-card'][.//*[text()='val_accuracy']]"
-    chart = browser.find_element("xpath", card)
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
+    unfold(browser, url, "compareRunsMode=CHART")
+    wait(browser, lambda: all(f"{name} / svhn_zoo" in text(browser) for name in runs), "six names beside the charts")
+    search = browser.find_element("css selector", "input[placeholder='Search metric charts']")
+    search.send_keys("^(train|val)_(accuracy|loss)$")
 
-    def curves() -> int:
-        return len(
-            browser.find_element("xpath", card).find_elements("css selector", ".scatterlayer .trace path.js-line")
-        )
+    def drawn(metric: str) -> set[str]:
+        """Colours of the curves of that metric, three epochs each."""
+        card = f"//*[@data-testid='experiment-view-compare-runs-card'][.//h4[@title='{metric}']]"
+        lines = browser.find_element("xpath", card).find_elements("css selector", ".trace path.js-line")
+        return {line.value_of_css_property("stroke") for line in lines if "L" in line.get_attribute("d")}
 
-    wait(browser, lambda: curves() >= 6, "six curves of val_accuracy")
+    for metric in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+        wait(browser, lambda metric=metric: len(drawn(metric)) == 6, f"six curves of {metric}, told apart by colour")
