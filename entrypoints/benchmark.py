@@ -7,15 +7,25 @@ the smallest and the largest.
 """
 
 import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 import click
+import numpy as np
 import torch
 from scipy.io import savemat
 from torch import nn
@@ -26,6 +36,7 @@ from torchvision.datasets import SVHN
 from dl.data import Data, street_digits, svhn
 from dl.models import ZOO, Raw
 from dl.train import Recipe, fit
+from tracking.registry import register
 from tracking.run import Run, start
 
 IMAGES = 8192  # a training epoch here: LeNet-5's takes the better part of a second
@@ -42,9 +53,11 @@ def main(repeats: int) -> None:
             loading(repeats),
             logging_overhead(run, data, repeats),
         ]
+        served = serving(run, data)
         run.table("benchmark.json", rows)
+        run.table("serving.json", served)
         run.metrics({row["key"]: row["ratio"] for row in rows})
-        table = as_markdown(rows)
+        table = as_markdown(rows) + "\n\n" + serving_markdown(served)
         run.note(f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}\n\n{table}")
     click.echo(table)
 
@@ -182,6 +195,72 @@ def logging_overhead(run: Run, data: Data, repeats: int) -> dict:
         "logging_overhead", "LeNet-5, ten epochs of training with every epoch logged, beside no logging", "seconds",
         mine, bare, median(mine) / median(bare),
     )  # fmt: skip
+
+
+def serving(run: Run, data: Data, requests: int = 300) -> list[dict]:
+    """LeNet-5 behind `mlflow models serve`: latency and throughput with one and with four clients on this machine.
+
+    A request is the JSON of two raw images (model's logged input example), over a connection that each client keeps.
+    """
+    mean, std = data.train.moments()
+    model = Raw(ZOO["lenet5"].full.build(), mean, std)  # untrained: as fast as any
+    version = register(run, model, "benchmark-lenet5", data.train.x[:2].numpy(), val_accuracy=0.0)
+    body = json.dumps({"inputs": data.train.x[:2].tolist()})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def client(count: int) -> list[float]:
+        connection, seconds = HTTPConnection("127.0.0.1", port, timeout=60), []
+        for _ in range(count):
+            began = time.perf_counter()
+            connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            content = answer.read()
+            seconds.append(time.perf_counter() - began)
+            if answer.status != 200:
+                raise RuntimeError(f"the served model answered {answer.status}: {content[:200]}")
+        return seconds
+
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/benchmark-lenet5/{version}",
+         "--env-manager", "local", "-p", str(port)],
+        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(server, port)
+        rows = []
+        for clients in (1, 4):
+            client(10)
+            began = time.perf_counter()
+            with ThreadPoolExecutor(clients) as pool:
+                seconds = [each for batch in pool.map(client, [requests // clients] * clients) for each in batch]
+            wall = time.perf_counter() - began
+            p50, p99 = np.percentile(seconds, [50, 99]) * 1000
+            rows.append({"clients": clients, "requests": len(seconds), "requests_per_second": len(seconds) / wall,
+                         "p50_ms": float(p50), "p99_ms": float(p99)})  # fmt: skip
+        return rows
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # mlflow, and the server that it has started
+        server.wait()
+
+
+def wait_for(server: subprocess.Popen, port: int, patience: float = 120) -> None:
+    until = time.monotonic() + patience
+    while time.monotonic() < until and server.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
+            return
+        time.sleep(0.2)
+    raise RuntimeError("`mlflow models serve` did not come up")
+
+
+def serving_markdown(rows: list[dict]) -> str:
+    lines = ["| LeNet-5 behind `mlflow models serve` | requests/s | p50, ms | p99, ms |", "|---|---|---|---|"]
+    lines += [
+        f"| clients: {r['clients']} | {r['requests_per_second']:.0f} | {r['p50_ms']:.1f} | {r['p99_ms']:.1f} |"
+        for r in rows
+    ]
+    return "\n".join(lines)
 
 
 def as_markdown(rows: list[dict]) -> str:

@@ -391,8 +391,8 @@ def train_on_ray(
 
 
 def name_of(name: str, plan: Plan, recipe: str) -> str:
-    """The child run's, of a network with a recipe: "" is the shipped one."""
-    return " / ".join(filter(None, ("svhn_zoo", name, recipe, f"seed {plan.recipe.seed}")))
+    """The child run's, of a network with a recipe: "" is the shipped one. The network first: the UI cuts long names."""
+    return " / ".join(filter(None, (name, recipe, "svhn_zoo", f"seed {plan.recipe.seed}")))
 
 
 def key_of(name: str, plan: Plan, recipe: str) -> str:
@@ -511,7 +511,8 @@ def train(
     }  # fmt: skip
     params = asdict(recipe) | {"size": plan.size} | {key: row[key] for key in ("parameters", "flops", "images")}
     history, best = trained.history, 0.0
-    tags = {"kind": "ablation" if ablated(name) else "network", "network": architecture}
+    colour = plots.COLOURS[list(ZOO).index(architecture) % len(plots.COLOURS)]  # left to itself, the UI repeats some
+    tags = {"kind": "ablation" if ablated(name) else "network", "network": architecture, "mlflow.runColor": colour}
     tags["recipe"] = found or variant or "tuned"
     with run.child(child_name, params, tags) as child:
         row["run_id"] = child.id

