@@ -10,6 +10,9 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["pytest", "torchvision.datasets", "entrypoints.svhn_zoo", "entrypoints.digits_search", "mlflow.pytorch",
@@ -25,7 +28,9 @@ def run(entry: str, arguments: list[str], die_at: int = 0, environment: dict[str
     """Start `python -m entrypoints.ENTRY ARGUMENTS` here; it kills itself (-9) at its event number `die_at`."""
     given = {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"], **(environment or {})}
     process = CONTEXT.Process(target=attempt, args=(entry, arguments, die_at, given, os.getcwd()))
-    process.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # for the server, which the first start starts
+        process.start()
     return process
 
 

@@ -53,7 +53,8 @@ def finish(entry: str, arguments: list[str], kind: str, rng: random.Random, even
     killed, known = 0, {run.info.run_id for run in records(kind)}
     command = arguments
     while True:
-        process = faults.run(entry, command, rng.randint(1, events) if killed < kills else 0)
+        # a third of the way at most: many deaths a run, and as it gets on they come to all of its parts
+        process = faults.run(entry, command, rng.randint(1, events // 3) if killed < kills else 0)
         process.join(120)
         output = Path("output.txt").read_text() if Path("output.txt").exists() else ""
         if process.exitcode == 0:
@@ -66,7 +67,7 @@ def finish(entry: str, arguments: list[str], kind: str, rng: random.Random, even
             known.add(command[1])
         new = [run.info.run_id for run in records(kind) if run.info.run_id not in known]
         assert len(new) <= 1
-        command = ["--resume", new[0]] if new else arguments
+        command = ["--resume", new[0], "--device", "cpu"] if new else arguments
 
 
 def histories(run_id: str) -> dict[str, list[tuple[int, float]]]:
@@ -96,7 +97,7 @@ def nothing_runs() -> bool:
 
 def whole(entry: str, arguments: list[str], kind: str) -> tuple[str, int]:
     """A run that nothing happens to: its id, and its number of events."""
-    run_id, _ = finish(entry, arguments, kind, random.Random(0), 1, kills=0)
+    run_id, _ = finish(entry, arguments, kind, random.Random(0), 0, kills=0)
     return run_id, int(Path("events.txt").read_text())
 
 
@@ -111,7 +112,7 @@ def test_a_zoo_that_is_killed_again_and_again_loses_and_doubles_nothing(store, i
     bits = weights("svhn-lenet5", {run.info.run_id for run in records("network", reference)})
     rng, kills = random.Random(1), 0
     while kills < KILLS * 2 // 3:
-        run_id, killed = finish("svhn_zoo", arguments, "zoo", rng, events, kills=6)
+        run_id, killed = finish("svhn_zoo", arguments, "zoo", rng, events, kills=10)
         kills += killed
         children = records("network", run_id)
         assert [run.info.status for run in children] == ["FINISHED"] * 2
@@ -134,33 +135,40 @@ def test_a_search_that_is_killed_again_and_again_loses_and_doubles_nothing(store
     expected = {kind: by_name(kind, reference) for kind in kinds}
     rng, kills = random.Random(2), 0
     while kills < KILLS - KILLS * 2 // 3:
-        run_id, killed = finish("digits_search", arguments, "search", rng, events, kills=4)
+        run_id, killed = finish("digits_search", arguments, "search", rng, events, kills=7)
         kills += killed
         assert {kind: by_name(kind, run_id) for kind in kinds} == expected
         assert histories(run_id) == histories(reference)
         assert nothing_runs()
 
 
-def test_two_processes_train_as_one(store, images):
-    """As torchrun starts them: the first writes, the second follows."""
+def pair(arguments: list[str], die_at: int = 0) -> list[int | None]:
+    """Two processes as torchrun starts them, and ends them where the first one dies; their exit codes."""
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(faults.free_port())}
+    started = [
+        faults.run("svhn_zoo", arguments, die_at * (rank == 0), group | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+    started[0].join(120)
+    if started[0].exitcode:
+        started[1].kill()
+    started[1].join(120)
+    return [process.exitcode for process in started]
+
+
+def test_two_processes_train_as_one_and_resume_as_one(store, images):
     arguments = [
         "--models", "lenet5", "--epochs", "2", "--dataset", "svhn", "--data-dir", str(images), "--device", "cpu",
     ]  # fmt: skip
-    alone, _ = whole("svhn_zoo", arguments, "zoo")
-    port = str(faults.free_port())
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
-        faults.run("svhn_zoo", arguments, environment=group | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
-        for rank in range(2)
-    ]
-    for process in started:
-        process.join(120)
-    assert [process.exitcode for process in started] == [0, 0], Path("output.txt").read_text()
-    first, second = records("zoo")
-    assert alone == first.info.run_id
-    [one], [both] = by_name("network", alone).values(), by_name("network", second.info.run_id).values()
+    _, events = whole("svhn_zoo", arguments, "zoo")
+    assert pair(arguments) == [0, 0], Path("output.txt").read_text()
+    assert pair(arguments, events // 2)[0] == -signal.SIGKILL
+    assert pair(["--resume", records("zoo")[2].info.run_id, "--device", "cpu"]) == [0, 0]
+    alone, both, resumed = (by_name("network", run.info.run_id) for run in records("zoo"))
+    assert resumed == both
+    [one], [two] = alone.values(), both.values()
     for key in ("train_loss", "val_loss", "grad_norm"):
-        np.testing.assert_allclose([v for _, v in both[key]], [v for _, v in one[key]], rtol=1e-5)
+        np.testing.assert_allclose([v for _, v in two[key]], [v for _, v in one[key]], rtol=1e-5)
     assert nothing_runs()
 
 

@@ -164,11 +164,13 @@ def test_resuming_opens_the_run_again_and_ends_orphans(store, monkeypatch):
 
 
 def test_a_resumed_child_is_the_same_run_and_takes_no_value_twice(store):
-    with pytest.raises(RuntimeError), start("parent") as run, run.child("child", {"lr": 1}) as child:
-        child.metrics({"val_loss": 1.0}, 1)
-        child.metrics({"val_loss": 0.5}, 2)
-        child.table("table.json", [{"a": 1, "b": "x"}])
-        raise RuntimeError
+    with start("parent") as run:
+        with run.child("child", {"lr": 1}) as child:
+            child.metrics({"val_loss": 1.0}, 1)
+            child.metrics({"val_loss": 0.5}, 2)
+            child.table("table.json", [{"a": 1, "b": "x"}])
+            child.fail("why")
+        run.fail("child")
     assert statuses() == {"parent": "FAILED", "child": "FAILED"}
     with start("parent", resume=run.id) as again, again.child("child", {"lr": 1, "seed": 0}) as same:
         assert (again.id, same.id) == (run.id, child.id)
