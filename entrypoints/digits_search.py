@@ -144,9 +144,12 @@ def reopen(run_id: str) -> Plan:
     """The plan of a search that is to go on. LookupError where the run is no unfinished search of this table."""
     record = find(MlflowClient(), run_id)
     tags, params = record.data.tags, record.data.params
-    if tags.get("kind") != "search" or "algo" not in params:
+    if tags.get("kind") != "search" or tags.get("question") != "3":
         raise LookupError(f"run {run_id} is no search of digits_search")
-    if tags.get("table1") != SPACE:
+    if not {f.name for f in fields(Plan)} <= set(params):
+        MlflowClient().set_terminated(run_id, "KILLED")
+        raise LookupError(f"run {run_id} died before it had recorded its options: start a new one")
+    if tags.get("table1", SPACE) != SPACE:
         raise LookupError(f"run {run_id} searched another space than table 1: {tags.get('table1')}")
     if record.info.status == "FINISHED":
         raise LookupError(f"run {run_id} is finished: there is nothing to resume")

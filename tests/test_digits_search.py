@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import mlflow
@@ -19,7 +20,7 @@ from dl.data.digits import digits
 from dl.population import Config, History
 from dl.search import GRID, TABLE2, suggest
 from entrypoints import digits_search
-from entrypoints.digits_search import SPACE, recall
+from entrypoints.digits_search import SPACE, Plan, recall
 from tracking.run import start
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,12 +182,12 @@ def test_nonsense_is_refused_in_a_line(store, arguments, complaint):
     ("tags", "complaint"),
     [
         ({"kind": "zoo"}, "is no search"),
-        ({"kind": "search", "table1": "{}"}, "another space"),
-        ({"kind": "search", "table1": SPACE}, "is finished"),
+        ({"question": 3, "kind": "search", "table1": "{}"}, "another space"),
+        ({"question": 3, "kind": "search", "table1": SPACE}, "is finished"),
     ],
 )
 def test_only_an_unfinished_search_of_this_table_resumes_and_others_stay_untouched(store, tags, complaint):
-    with start("other", {"algo": "tpe"}, tags) as run:
+    with start("other", asdict(Plan()), tags) as run:
         pass
     before = MlflowClient().get_run(run.id)
     result = invoke("--resume", run.id)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -14,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from torch import nn
 
 from dl.data import svhn
 from dl.models import ZOO
@@ -139,6 +141,110 @@ def test_a_network_that_diverges_fails_alone(store, root, monkeypatch):
     assert {model.name for model in MlflowClient().search_registered_models()} == {"svhn-lenet5", "svhn-zoo"}
 
 
+def test_seeds_are_reported_as_mean_and_deviation_and_the_best_on_validation_is_registered(store, root):
+    result = zoo("--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--seed", "5", "--seeds", "3")
+    assert result.exit_code == 0, result.output
+    found = mlflow.search_runs(search_all_experiments=True, output_format="list", filter_string="tags.kind = 'network'")
+    assert {run.info.run_name for run in found} == {f"svhn_zoo / lenet5 / seed {seed}" for seed in (5, 6, 7)}
+    table = mlflow.artifacts.load_dict(f"runs:/{parent().info.run_id}/zoo.json")
+    row = dict(zip(table["columns"], table["data"][0], strict=True))
+    for key in ("val_accuracy", "test_accuracy"):
+        values = [run.data.metrics[key] for run in found]
+        assert row[key] == pytest.approx(np.mean(values))
+        assert row[f"{key}_std"] == pytest.approx(np.std(values, ddof=1))
+    [version] = MlflowClient().search_model_versions("name = 'svhn-lenet5'")
+    accuracies = {run.info.run_id: run.data.metrics["val_accuracy"] for run in found}
+    assert accuracies[version.run_id] == max(accuracies.values())
+    assert "standard deviation over 3 seeds" in parent().data.tags["mlflow.note.content"]
+
+
+class Hungry(nn.Module):
+    """Runs out of memory, as CUDA does, where more than `most` images come at once in training."""
+
+    def __init__(self, most: int):
+        super().__init__()
+        self.body, self.most = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10)), most
+
+    def forward(self, x):
+        if self.training and len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.body(x)
+
+
+def test_a_network_that_does_not_fit_into_memory_is_trained_in_parts_and_says_so(store, root, monkeypatch):
+    for name, most in (("alexnet", 20), ("vgg16", 1)):
+        quick = replace(ZOO["lenet5"].quick, build=partial(Hungry, most))  # batches of 64
+        monkeypatch.setitem(ZOO, name, replace(ZOO[name], quick=quick))
+    result = zoo("--models", "alexnet,vgg16", "--data-dir", str(root), "--epochs", "1")
+    assert result.exit_code == 1
+    assert "1 of 2 networks failed: VGG-16" in result.output
+    found = children()
+    assert found["alexnet"].info.status == "FINISHED"
+    assert found["alexnet"].data.tags["micro_batch"] == "16"
+    assert found["vgg16"].info.status == "FAILED"
+    assert "out of memory with batches of 64" in found["vgg16"].data.tags["error"]
+
+
+@pytest.fixture
+def interrupted(store, root, monkeypatch) -> str:
+    """A zoo that ended after LeNet-5 as if by Ctrl-C."""
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(ZOO, "alexnet", replace(ZOO["alexnet"], quick=replace(ZOO["lenet5"].quick, build=stop)))
+        patch.setattr("entrypoints.svhn_zoo.flops", lambda plan: 0)
+        assert zoo("--models", "lenet5,alexnet", "--data-dir", str(root), "--epochs", "1").exit_code != 0
+    return parent().info.run_id
+
+
+def test_a_resumed_run_takes_its_options_from_the_run_and_leaves_what_is_finished(interrupted, root, monkeypatch):
+    assert parent().info.status == "KILLED"
+    lenet = children()["lenet5"]
+    small = replace(ZOO["alexnet"], quick=replace(ZOO["alexnet"].quick, build=ZOO["lenet5"].quick.build))
+    monkeypatch.setitem(ZOO, "alexnet", small)
+    other = CliRunner().invoke(main, ["--resume", interrupted, "--epochs", "3", "--seed", "1"])
+    assert other.exit_code == 2
+    assert "was started with --epochs 1 (here 3), --seed 0 (here 1)" in other.output
+    result = zoo("--resume", interrupted)
+    assert result.exit_code == 0, result.output
+    assert parent().info.run_id == interrupted
+    assert parent().info.status == "FINISHED"
+    assert {name: run.info.status for name, run in children().items()} == dict.fromkeys(
+        ("lenet5", "alexnet"), "FINISHED"
+    )
+    assert children()["lenet5"].to_dictionary() == lenet.to_dictionary()
+    assert "| LeNet-5 |" in parent().data.tags["mlflow.note.content"]
+    again = zoo("--resume", interrupted)
+    assert again.exit_code == 2
+    assert "is finished: there is nothing to resume" in again.output
+
+
+def test_a_resumed_run_refuses_other_data(interrupted, root):
+    [labels] = root.glob("*-test-y.npy")
+    np.save(labels, 9 - np.load(labels))
+    result = zoo("--resume", interrupted)
+    assert result.exit_code == 1
+    assert "had other svhn images (test: " in result.output.splitlines()[-1]
+    assert parent().info.status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"kind": "search"}, "is no run of svhn_zoo"),
+        ({"kind": "zoo"}, "died before it had recorded its options"),
+    ],
+)
+def test_a_run_that_cannot_go_on_is_refused_in_a_line(store, tags, message):
+    run = MlflowClient().create_run("0", tags=tags).info.run_id
+    result = zoo("--resume", run)
+    assert result.exit_code == 2
+    assert message in result.output.splitlines()[-1]
+    assert "no run 'nothing'" in zoo("--resume", "nothing").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -147,6 +253,7 @@ def test_a_network_that_diverges_fails_alone(store, root, monkeypatch):
         (["--dataset", "svhn", "--data-dir", "nothing"], "Put train_32x32.mat (md5"),
         (["--images", "3", "--models", "lenet5"], "at least 64"),
         (["--seed", "-1"], "--seed"),
+        (["--seeds", "0"], "--seeds"),
         (["--device", "tpu"], "choose auto or"),
         (["--preset", "slow"], "full"),
     ],

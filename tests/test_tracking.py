@@ -142,6 +142,28 @@ def test_resuming_opens_the_run_again_and_ends_orphans(store, monkeypatch):
         pass
 
 
+def test_a_resumed_child_is_the_same_run_and_takes_no_value_twice(store):
+    with pytest.raises(RuntimeError), start("parent") as run, run.child("child", {"lr": 1}) as child:
+        child.metrics({"val_loss": 1.0}, 1)
+        child.metrics({"val_loss": 0.5}, 2)
+        child.table("table.json", [{"a": 1, "b": "x"}])
+        raise RuntimeError
+    assert statuses() == {"parent": "FAILED", "child": "FAILED"}
+    with start("parent", resume=run.id) as again, again.child("child", {"lr": 1, "seed": 0}) as same:
+        assert (again.id, same.id) == (run.id, child.id)
+        assert statuses() == {"parent": "RUNNING", "child": "RUNNING"}
+        for epoch in (1, 2, 3):
+            same.metrics({"val_loss": 9.0 / epoch, "lr": 0.1}, epoch)
+        same.table("table.json", [{"a": 2, "b": "y"}, {"a": 3, "b": "z"}])
+    assert statuses() == {"parent": "FINISHED", "child": "FINISHED"}
+    assert "error" not in runs()["child"].data.tags
+    assert runs()["child"].data.params == {"lr": "1", "seed": "0"}
+    for key, values in (("val_loss", [1.0, 0.5, 3.0]), ("lr", [0.1] * 3)):
+        history = MlflowClient().get_metric_history(child.id, key)
+        assert [(m.step, m.value) for m in history] == list(zip((1, 2, 3), values, strict=True))
+    assert MlflowClient().load_table("0", "table.json")["a"].tolist() == [2, 3]
+
+
 def network(seed: int = 0) -> Raw:
     torch.manual_seed(seed)
     body = nn.Sequential(

@@ -1,0 +1,86 @@
+"""Processes that die on purpose. They are forked from a server that has imported torch and mlflow once: an attempt
+costs what it does, not the five seconds of its imports."""
+
+import importlib
+import itertools
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    ["pytest", "torchvision.datasets", "entrypoints.svhn_zoo", "entrypoints.digits_search", "mlflow.pytorch",
+     "mlflow.store.tracking.sqlalchemy_store", "torch.export", "torch._dynamo", "tests.faults"]
+)  # fmt: skip
+WRITES = (
+    "create_run", "update_run", "log_batch", "log_inputs", "log_figure", "log_dict", "log_table", "set_terminated",
+    "create_registered_model", "create_model_version", "set_registered_model_alias",
+)  # fmt: skip
+
+
+def run(entry: str, arguments: list[str], die_at: int = 0, environment: dict[str, str] | None = None):
+    """Start `python -m entrypoints.ENTRY ARGUMENTS` here; it kills itself (-9) at its event number `die_at`."""
+    given = {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"], **(environment or {})}
+    process = CONTEXT.Process(target=attempt, args=(entry, arguments, die_at, given, os.getcwd()))
+    process.start()
+    return process
+
+
+def attempt(entry: str, arguments: list[str], die_at: int, environment: dict[str, str], folder: str) -> None:
+    import mlflow
+    import torch
+
+    os.setpgrp()
+    os.chdir(folder)
+    os.environ.update(environment)
+    mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
+    torch.set_num_threads(1)
+    log = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    module = importlib.import_module(f"entrypoints.{entry}")
+    count = arm(module, die_at)
+    try:
+        module.main(arguments, standalone_mode=True)
+    finally:
+        Path("events.txt").write_text(str(next(count)))
+
+
+def arm(module, die_at: int) -> itertools.count:
+    """Count the events at which a process may die: optimiser steps, and the time before and after every write."""
+    from mlflow import MlflowClient
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    count, lock = itertools.count(1), threading.Lock()
+
+    def tick(*_) -> None:
+        with lock:
+            if next(count) == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(owner, name: str) -> None:
+        inner = getattr(owner, name)
+
+        def outer(*args, **kwargs):
+            tick()
+            result = inner(*args, **kwargs)
+            tick()
+            return result
+
+        setattr(owner, name, outer)
+
+    register_optimizer_step_post_hook(tick)
+    for name in WRITES:
+        around(MlflowClient, name)
+    for owner, name in ((os, "replace"), (os, "fsync"), (os, "unlink"), (module, "train"), (module, "register")):
+        around(owner, name)
+    return count
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
