@@ -215,7 +215,7 @@ def mixed(point, report, folder: Path, plan: Plan, data):
         with open(folder / f"{name}.log", "a") as file:
             file.write(f"{os.getpid()} {values['epoch']}\n")
         report(values)
-        if values["epoch"] == 2 and (what == "dies always" or (what == "dies once" and once(folder / name))):
+        if values["epoch"] == 2 and (what == "dies always" or (what == "dies once" and once(folder / f"{name}.died"))):
             os.kill(os.getpid(), signal.SIGKILL)
 
     with open(folder / f"{name}.log", "a") as file:
