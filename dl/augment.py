@@ -50,20 +50,18 @@ def augment(
 
 
 def _crop(x: Tensor, rng: Generator, reach: int) -> Tensor:
-    """Integer shifts by a gather: twice as fast on a CPU as padding and slicing image by image, and no blur."""
+    """Integer shifts: windows into the reflected images, copied in runs of W * C bytes. No blur."""
     n, _, height, width = x.shape
-    shift = torch.randint(-reach, reach + 1, (2, n, 1), generator=rng, device=x.device)
-    row = _reflect(torch.arange(height, device=x.device) + shift[0], height)  # (N, H)
-    column = _reflect(torch.arange(width, device=x.device) + shift[1], width)  # (N, W)
-    image = torch.arange(n, device=x.device)[:, None, None]
-    # indices on both sides of the channel's slice put the channel last: (N, H, W, C)
-    return x.permute(0, 2, 3, 1)[image, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
+    row, column = torch.randint(0, 2 * reach + 1, (2, n), generator=rng, device=x.device)
+    padded = _reflected(_reflected(x.permute(0, 2, 3, 1), 2, reach), 1, reach)  # the channel last, as it lies in memory
+    windows = padded.unfold(1, height, 1).unfold(2, width, 1).permute(0, 1, 2, 4, 5, 3)  # (N, rows, columns, H, W, C)
+    return windows[torch.arange(n, device=x.device), row, column].permute(0, 3, 1, 2)
 
 
-def _reflect(index: Tensor, size: int) -> Tensor:
-    """... 2 1 0 1 2 ... size-2 size-1 size-2 ..."""
-    index = index.abs()
-    return torch.where(index >= size, 2 * (size - 1) - index, index)
+def _reflected(x: Tensor, dim: int, reach: int) -> Tensor:
+    """... 2 1 0 1 2 ...: `F.pad` knows no uint8."""
+    before, after = x.narrow(dim, 1, reach).flip(dim), x.narrow(dim, x.shape[dim] - 1 - reach, reach).flip(dim)
+    return torch.cat([before, x, after], dim)
 
 
 def _affine(x: Tensor, uniform, translate: int, degrees: float) -> Tensor:

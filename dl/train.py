@@ -123,6 +123,7 @@ def fit(
         raise ValueError(f"batches of {recipe.batch_size} cannot be shared out to {world} processes")
     model.to(device, memory_format=torch.channels_last)
     train, val = data.train.to(device), data.val.to(device)
+    train = Split(train.x.contiguous(memory_format=torch.channels_last), train.y)
     steps = len(train) // recipe.batch_size
     optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_share(recipe, steps * recipe.epochs))
@@ -242,8 +243,9 @@ def default_generator(device: torch.device) -> torch.Generator:
 def batches(split: Split, size: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Full batches in an order drawn from `order`; the incomplete last one is left out."""
     index = torch.randperm(len(split), generator=order).to(split.x.device)
+    images = split.x.permute(0, 2, 3, 1)  # as they lie in memory: index_select then copies whole images
     for part in index[: len(index) // size * size].split(size):
-        yield split.x[part], split.y[part]
+        yield images.index_select(0, part).permute(0, 3, 1, 2), split.y[part]
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.Optimizer:

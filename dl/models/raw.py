@@ -22,7 +22,9 @@ class Raw(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(shape))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, C, H, W) or (N, H, W), uint8 or float -> (N, classes)
-        x = (x - self.mean).div_(self.std)
+        # a broadcast of three numbers is slow where channels lie innermost, one of a whole image is not
+        image = torch.zeros_like(x[:1], dtype=self.mean.dtype)
+        x = (x - (image + self.mean)).div_(image + self.std)
         if self.size is not None:
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
         return self.net(x)
