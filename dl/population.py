@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby, islice, product
 from threading import Lock
 
 import torch
@@ -59,6 +59,19 @@ class Config:
 
     def module(self) -> MLP:
         return MLP(self.h1, self.h2, self.dropout, self.activation)
+
+
+# Table 1 of the document, and its table 2
+TABLE1 = {
+    "h1": (128, 256, 384, 512, 1024),
+    "h2": (16, 20, 24, 28, 32, 64, 128),
+    "lr": (0.1, 0.01, 0.001, 0.0001, 0.00001),
+    "dropout": (0.0, 0.1, 0.2, 0.3),
+    "activation": ("relu", "tanh"),
+}
+TABLE2 = Config(h1=384, h2=24, lr=0.01, dropout=0.0, activation="relu")
+GRID = [Config(*values) for values in product(*TABLE1.values())]  # all 1,400
+PLACE = {config: i for i, config in enumerate(GRID)}
 
 
 @dataclass(frozen=True)

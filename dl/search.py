@@ -9,24 +9,12 @@ simulate(table, algo, ...)  a search replayed on a recorded table, without train
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import product
 from time import perf_counter
 
 import numpy as np
 from hyperopt import anneal, base, hp, rand, tpe
 
-from dl.population import Config, History, Repeat, train
-
-TABLE1 = {
-    "h1": (128, 256, 384, 512, 1024),
-    "h2": (16, 20, 24, 28, 32, 64, 128),
-    "lr": (0.1, 0.01, 0.001, 0.0001, 0.00001),
-    "dropout": (0.0, 0.1, 0.2, 0.3),
-    "activation": ("relu", "tanh"),
-}
-TABLE2 = Config(h1=384, h2=24, lr=0.01, dropout=0.0, activation="relu")
-GRID = [Config(*values) for values in product(*TABLE1.values())]  # all 1,400
-PLACE = {config: i for i, config in enumerate(GRID)}
+from dl.population import GRID, PLACE, TABLE1, Config, History, Repeat, train
 
 ALGORITHMS = {"tpe": tpe.suggest, "random": rand.suggest, "anneal": anneal.suggest}
 ATTEMPTS = 5  # draws that may turn out to be known configurations before an unknown one is taken at random

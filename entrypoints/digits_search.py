@@ -41,13 +41,10 @@ from dl.data.digits import digits, resplit
 from dl.data.split import Data
 from dl.models import Raw
 from dl.plots import digits as plots
-from dl.population import Config, History, Repeat, Stack, ordinary, train
+from dl.population import GRID, TABLE1, TABLE2, Config, History, Repeat, Stack, ordinary, train
 from dl.search import (
     ALGORITHMS,
-    GRID,
-    TABLE1,
     TABLE1_SPACE,
-    TABLE2,
     Comparison,
     Regret,
     compare,

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from dl.data.digits import digits
-from dl.population import Config, History
-from dl.search import GRID, TABLE2, suggest
+from dl.population import GRID, TABLE2, Config, History
+from dl.search import suggest
 from entrypoints import digits_search
 from entrypoints.digits_search import SPACE, Plan, recall
 from tracking.run import start

@@ -28,8 +28,7 @@ from dl.engine import Cluster, Trial, search
 from dl.models import ZOO, Plan
 from dl.models.jobs import try_recipe
 from dl.models.plan import space
-from dl.population import Config, Repeat, train
-from dl.search import TABLE1
+from dl.population import TABLE1, Config, Repeat, train
 from entrypoints import digits_search, svhn_zoo
 from entrypoints.svhn_zoo import main
 from tracking.run import start

@@ -7,12 +7,9 @@ import numpy as np
 import pytest
 
 from dl.claims import MNIST, judge_q3_data, judge_q3_table2
+from dl.population import GRID, PLACE, TABLE1, TABLE2
 from dl.search import (
     ALGORITHMS,
-    GRID,
-    PLACE,
-    TABLE1,
-    TABLE2,
     compare,
     grid_regret,
     noise_groups,

@@ -9,8 +9,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from dl.plots import COLOURS, figure, style, tidy
-from dl.population import Config
-from dl.search import TABLE1, TABLE2, Comparison, Regret
+from dl.population import TABLE1, TABLE2, Config
+from dl.search import Comparison, Regret
 
 LABELS = {
     "h1": "hidden layer 1",
