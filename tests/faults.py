@@ -15,8 +15,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "torchvision.datasets", "entrypoints.svhn_zoo", "entrypoints.digits_search", "mlflow.pytorch",
-     "mlflow.store.tracking.sqlalchemy_store", "torch.export", "torch._dynamo", "tests.faults"]
+    ["pytest", "tests.faults", "entrypoints.svhn_zoo", "entrypoints.digits_search", "torchvision.datasets",
+     "torch._dynamo", "torch.export._trace", "torch.export.pt2_archive._package", "matplotlib.backends.backend_agg",
+     "mlflow.pytorch", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_workspace_store",
+     "mlflow.store.model_registry.sqlalchemy_workspace_store", "git", "sympy.combinatorics"]
 )  # fmt: skip
 WRITES = (
     "create_run", "update_run", "log_batch", "log_inputs", "log_figure", "log_dict", "log_table", "set_terminated",

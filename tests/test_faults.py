@@ -112,7 +112,7 @@ def test_a_zoo_that_is_killed_again_and_again_loses_and_doubles_nothing(store, i
     bits = weights("svhn-lenet5", {run.info.run_id for run in records("network", reference)})
     rng, kills = random.Random(1), 0
     while kills < KILLS * 2 // 3:
-        run_id, killed = finish("svhn_zoo", arguments, "zoo", rng, events, kills=10)
+        run_id, killed = finish("svhn_zoo", arguments, "zoo", rng, events, kills=13)
         kills += killed
         children = records("network", run_id)
         assert [run.info.status for run in children] == ["FINISHED"] * 2
