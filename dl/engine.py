@@ -260,10 +260,14 @@ def connect(cluster: Cluster) -> None:
     import ray
 
     if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS")
-        package = str(Path(__file__).resolve().parent)
-        there = {"address": address, "runtime_env": {"py_modules": [package]}} if address else {"address": "local"}
-        ray.init(**there, include_dashboard=None if address else False, log_to_driver=False, logging_level="ERROR")
+        address, package = os.environ.get("RAY_ADDRESS"), Path(__file__).resolve().parent
+        if address:  # other machines get our code from here
+            there = {"address": address, "runtime_env": {"py_modules": [str(package)]}}
+        else:
+            path = filter(None, (str(package.parent), os.environ.get("PYTHONPATH")))
+            os.environ["PYTHONPATH"] = os.pathsep.join(path)  # for the workers, wherever this was started
+            there = {"address": "local", "include_dashboard": False}
+        ray.init(**there, log_to_driver=False, logging_level="ERROR")
     resources = ray.cluster_resources()
     for kind, wanted in {"CPU": cluster.cpus, "GPU": cluster.gpus}.items():
         if wanted > resources.get(kind, 0):

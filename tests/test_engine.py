@@ -189,9 +189,10 @@ def test_trials_are_child_runs_that_a_killed_search_takes_up_again(store):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers on this machine."""
+    """Two workers on this machine; they get the jobs of this file without having to import it."""
     import ray
 
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield Cluster()
     ray.shutdown()
