@@ -17,11 +17,15 @@ QUESTIONS = [name for name in ENTRIES if name != "tests"]
 def test_mlproject_and_click_agree(name):
     entry = ENTRIES[name]
     options = {option.name: option for option in importlib.import_module(f"entrypoints.{name}").main.params}
-    assert set(entry["parameters"]) == set(options)
-    assert f"python -m entrypoints.{name} " in entry["command"]
-    for key, spec in entry["parameters"].items():
+    parameters = entry.get("parameters", {})
+    assert set(parameters) == set(options)
+    assert f"python -m entrypoints.{name} " in entry["command"] + " "
+    for key, spec in parameters.items():
         assert f"--{key.replace('_', '-')} {{{key}}}" in entry["command"]
         option = options[key]
+        if "default" not in spec:
+            assert option.required
+            continue
         assert option.type.convert(str(spec["default"]), option, None) == option.default, key
 
 

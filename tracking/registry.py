@@ -11,6 +11,8 @@ import torch
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import Schema, TensorSpec
 from torch import nn
 
 from tracking.run import Run
@@ -81,6 +83,33 @@ def _log(run: Run, module: nn.Module, example: np.ndarray) -> str:
             ],
         )
     return info.model_uri
+
+
+def pull(uri: str, shape: tuple[int, ...], dtype: str) -> tuple[PyFuncModel, dict[str, str]]:
+    """A model that takes arrays (N, *shape) of `dtype`, and the tags of the run that trained it, where it still stands.
+
+    uri: `models:/NAME@champion`, `models:/NAME/VERSION`, `runs:/...` or a folder. LookupError, with one line that lists
+    the registered models, where there is no such model or it takes something else.
+    """
+    client = mlflow.MlflowClient()
+    try:
+        model = mlflow.pyfunc.load_model(uri)
+        schema = model.metadata.get_input_schema()
+    except Exception as error:  # a URI may fail in any library that stands behind it
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise LookupError(f"no model {uri!r}: {reason}. {_registered(client)}") from error
+    if schema is None or schema != Schema([TensorSpec(np.dtype(dtype), (-1, *shape))]):
+        raise LookupError(f"{uri!r} takes {schema}, not {dtype} arrays (N, {', '.join(map(str, shape))})")
+    try:
+        return model, client.get_run(model.metadata.run_id).data.tags
+    except MlflowException:
+        return model, {}
+
+
+def _registered(client: mlflow.MlflowClient) -> str:
+    names = sorted(model.name for model in client.search_registered_models(max_results=1000))
+    where = mlflow.get_tracking_uri()
+    return f"Registered on {where}: {', '.join(names)}" if names else f"Nothing is registered on {where}"
 
 
 def _save_for_any_device(path: str, mlflow_model: Model, **kwargs) -> None:

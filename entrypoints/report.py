@@ -1,0 +1,349 @@
+"""The document, written again from the runs.
+
+    mlflow run . -e report --env-manager uv
+
+reads the tracking server and writes `outputs/report/`: report.html (one file, figures inside), report.md and its
+figures; the run keeps a copy. The document's statements with their verdicts, then the four questions. Nothing
+is trained: what has not been run says so and gives its command. Some seconds.
+"""
+
+import base64
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import product, takewhile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from dl.claims import CLAIMS, VERDICTS
+from dl.population import Config
+from dl.search import TABLE2
+from tracking.report import Evidence, best, parents, store
+from tracking.run import start
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = {
+    "h1": "neurons in hidden layer 1", "h2": "neurons in hidden layer 2", "lr": "learning rate of Adam",
+    "dropout": "dropout rate", "activation": "activation",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a section's numbers and figures come from."""
+
+    entry: str
+    kind: str  # the runs' tag
+    what: str
+    figures: dict[str, str]  # file -> caption
+    options: str = ""  # of the command that makes such a run
+    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)  # that the run must have
+
+    @property
+    def command(self) -> str:
+        return " ".join(f"mlflow run . -e {self.entry} {self.options} --env-manager uv".split())
+
+
+@dataclass(frozen=True)
+class Question:
+    number: int
+    title: str
+    answered: str  # the document's answer, in its words
+    sources: tuple[Source, ...]  # the first that tested a claim has the say
+
+
+QUESTIONS = (
+    Question(
+        1,
+        "Cross-entropy or squared error for logistic regression?",
+        "cross-entropy loss function works best for the logistic regression, and its significance can be understood "
+        "from Figure 1.",
+        (
+            Source(
+                "loss_surfaces",
+                "question",
+                "surfaces, gradients and races",
+                {
+                    "surfaces.png": "Figure 1 of the document, drawn again: both losses over label and probability.",
+                    "weights.png": "Both losses over two weights of a real problem, with the optimisers' paths.",
+                    "speedups.png": "Who is faster, and is it beyond chance? Each loss with its own best learning "
+                    "rate.",
+                    "race_99.png": "Share of seeds that have not reached 99% of the best accuracy yet, over steps.",
+                },
+            ),
+        ),
+    ),
+    Question(
+        2,
+        "Which loss guarantees a convex problem?",
+        "Since neither CE loss nor MSE loss guarantees convexity, the correct answer is None.",
+        (
+            Source(
+                "convexity",
+                "question",
+                "Hessian spectra and proven witnesses",
+                {
+                    "convexity.png": "Convex or not: each loss as a function of what.",
+                    "witnesses.png": "The witnesses: between two points the loss lies above its chord.",
+                },
+            ),
+        ),
+    ),
+    Question(
+        3,
+        "Which perceptron of table 1 is best on the digits?",
+        "Table 2 presents the combination of the best hyper-parameters obtained through tuning.",
+        (
+            Source(
+                "digits_search",
+                "grid",
+                "all 1,400 configurations of table 1",
+                {
+                    "ranks.png": "All configurations in order, with their intervals.",
+                    "marginals.png": "What each hyper-parameter does.",
+                    "regret.png": "What a search leaves on the table, after so many trials.",
+                },
+                "-P exhaustive=True",
+            ),
+            Source("digits_search", "search", "hyperopt's search", {"search.png": "The search and its finalists."}),
+        ),
+    ),
+    Question(
+        4,
+        "Six networks on SVHN",
+        "ResNet-18 displays a robust performance … While both ResNet-50 and ResNet-101 exhibit notable enhancements "
+        "over time, their performances do not surpass that of ResNet-18.",
+        (
+            Source(
+                "svhn_zoo",
+                "zoo",
+                "the tuned recipes",
+                {"comparison.png": "Accuracy over epochs and over time, against size and against cost."},
+                tags={"recipe": ("tuned", "both")},
+            ),
+            Source(
+                "svhn_zoo",
+                "zoo",
+                "the document's recipe",
+                {"comparison.png": "The same networks, trained as the document trained them."},
+                "-P recipe=document",
+                {"recipe": ("document", "both")},
+            ),
+        ),
+    ),
+)
+RULE = (
+    "Chosen by rule, of the finished parent runs of each question in all experiments: SVHN over generated data, the "
+    "full preset over the quick one, both recipes over one, all networks over some, then the latest."
+)
+
+
+def rank(run: Evidence) -> tuple:
+    """RULE as a key; the latest is added by `best`."""
+    tags = run.tags
+    return (
+        tags.get("dataset") == "svhn",
+        tags.get("preset") == "full",
+        tags.get("recipe") == "both",
+        run.params.get("models", "all") == "all",
+    )
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("outputs/report"), show_default=True,
+    help="Folder to write to.",
+)  # fmt: skip
+def main(out: Path) -> None:
+    with start("report", {"out": str(out)}, {"kind": "report"}) as run:
+        markdown, html, figures = write()
+        run.text("report.md", markdown)
+        run.text("report.html", html)
+        with TemporaryDirectory() as folder:
+            for name, content in figures.items():
+                path = Path(folder, name)
+                path.write_bytes(content)
+                run.file(path, "figures")
+        run.note(markdown.split("\n## ", 1)[0])  # title and summary; the page itself is an artifact
+        save(out, {"report.md": markdown.encode(), "report.html": html.encode()} | {
+            f"figures/{name}": content for name, content in figures.items()
+        })  # fmt: skip
+    click.echo(f"{out / 'report.html'}\n{out / 'report.md'}")
+
+
+def write() -> tuple[str, str, dict[str, bytes]]:
+    """The report as Markdown, as a page of HTML, and the figures of both by name."""
+    figures: dict[str, bytes] = {}
+    chosen = {
+        question.number: [examine(question, source, figures) for source in question.sources] for question in QUESTIONS
+    }
+    rows = [verdict(claim, chosen[claim.question]) for claim in CLAIMS.values()]
+    count = Counter(row["verdict"] for row in rows)
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
+    markdown = templates.get_template("report.md.jinja").render(
+        questions=QUESTIONS,
+        chosen=chosen,
+        claims=rows,
+        summary=", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name]),
+        rule=RULE,
+        store=store(),
+        written=datetime.now(UTC),
+        tables=tables_1_and_2(*(section["run"] for section in chosen[3])),
+    )
+    page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(
+        "report.html.jinja"
+    )
+    return markdown, page.render(body=Markup(as_html(markdown, figures))), figures
+
+
+def examine(question: Question, source: Source, figures: dict[str, bytes]) -> dict:
+    """What a source has to say; its figures are added to `figures`."""
+    candidates = parents(question.number, source.kind, **source.tags)
+    run = best(candidates, rank)
+    shown, missing = [], []
+    for file, caption in source.figures.items() if run else ():
+        name = f"{source.entry}-{run.id[:8]}-{file}"
+        content = run.file(file)
+        if content is None:
+            missing.append(file)
+        else:
+            figures[name] = content
+            shown.append({"path": f"figures/{name}", "caption": caption})
+    return {
+        "source": source,
+        "run": run,
+        "finished": sum(each.status == "FINISHED" for each in candidates),
+        "attempt": candidates[0] if candidates and not run else None,
+        "claims": {row["claim"]: row for row in (run.json("claims.json") if run else None) or []},
+        "mark": mark(run) if run else "",
+        "changed": changed(source.entry, run.params) if run else {},
+        "answer": answer(run.note) if run else ("", ""),
+        "figures": shown,
+        "missing": missing,
+    }
+
+
+def mark(run: Evidence) -> str:
+    """What a reader must know before believing a number."""
+    dataset, preset = run.tags.get("dataset", ""), run.tags.get("preset", "full")
+    remarks = [f"generated {dataset}"] * (run.tags["question"] == "4" and dataset != "svhn")
+    remarks += [f"{preset} preset"] * (preset != "full")
+    if not remarks:
+        return ""
+    return ("**NOT SVHN**" if dataset != "svhn" else "**NOT FULL**") + f" ({', '.join(remarks)})"
+
+
+def changed(entry: str, params: dict[str, str]) -> dict[str, str]:
+    """The options that this run had otherwise than MLproject's defaults."""
+    entries = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+    defaults = {key: str(spec["default"]) for key, spec in entries[entry]["parameters"].items()}
+    del defaults["device"]
+    return {key: params[key] for key, value in defaults.items() if params.get(key, value) != value}
+
+
+def answer(note: str) -> tuple[str, str]:
+    """A run's note in two: what it says in bold, to stand before the figures, and the rest.
+
+    Its table of claims is left out: they all stand in the one on top.
+    """
+    blocks = [block for block in note.split("\n\n") if not block.startswith("| claim |")]
+    bold = max(1, len(list(takewhile(lambda block: block.startswith("**"), blocks))))
+    return "\n\n".join(blocks[:bold]), "\n\n".join(blocks[bold:])
+
+
+def verdict(claim, sections: list[dict]) -> dict:
+    """A claim's row: from the first of the question's runs that tested it, else why it is not tested and what to do."""
+    judged = [(section, section["claims"][claim.id]) for section in sections if claim.id in section["claims"]]
+    tested = [pair for pair in judged if pair[1]["verdict"] != "not tested"]
+    for section, found in (tested or judged)[:1]:
+        return {"claim": claim, "section": section, "verdict": found["verdict"], "reason": found["reason"]}
+    return {
+        "claim": claim,
+        "section": None,
+        "verdict": "not tested",
+        "reason": "",
+        "command": sections[-1]["source"].command,
+    }
+
+
+def tables_1_and_2(grid: Evidence | None, search: Evidence | None) -> dict | None:
+    """Table 1 with how often each value may be best, table 2 beside our winner; None where nothing was run."""
+    run = grid or search
+    if run is None or "table1" not in run.tags:
+        return None
+    space = json.loads(run.tags["table1"])
+    configs = {str(config): config for config in (Config(*values) for values in product(*space.values()))}
+    standings = {row["configuration"]: row for row in (grid.table("standings.json") if grid else [])}
+    finalists = {row["configuration"]: row for row in (search.table("finalists.json") if search else [])}
+    contenders = [configs[name] for name, row in standings.items() if row["may be best by loss"]]
+    networks = search.children("network") if search else []
+    winner = None
+    if networks:
+        params = networks[0].data.params
+        winner = Config(**{key: type(values[0])(params[key]) for key, values in space.items()})
+    columns = {"the document": TABLE2} | ({"our search": winner} if winner else {})
+    columns |= {"best of all": configs[next(iter(standings))]} if standings else {}
+    count = {key: Counter(getattr(config, key) for config in contenders) for key in space}
+    scores = {}
+    if standings:
+        scores[f"rank of {len(standings):,}"] = [f"{standings[str(c)]['rank']}" for c in columns.values()]
+        scores[f"validation loss (95% interval), {grid.params['repeats']} splits"] = [
+            "{loss:.4f} ({low:.4f} to {high:.4f})".format_map(standings[str(c)]) for c in columns.values()
+        ]
+        scores["may be the best?"] = [
+            "yes" if standings[str(c)]["may be best by loss"] else "no" for c in columns.values()
+        ]
+    if finalists:
+        scores["validation loss on new splits (± standard error)"] = [
+            "{new splits:.4f} ± {error:.4f}".format_map(finalists[str(c)]) if str(c) in finalists else "-"
+            for c in columns.values()
+        ]
+    if winner and "test_accuracy_std" in search.metrics:
+        tested = "{test_accuracy:.2%} ± {test_accuracy_std:.2%}".format_map(search.metrics)
+        scores[f"test accuracy (± standard deviation over {len(networks)} seeds)"] = [
+            tested if name == "our search" else "-" for name in columns
+        ]
+    return {
+        "names": NAMES, "space": space, "count": count, "contenders": len(contenders), "columns": columns,
+        "scores": scores,
+    }  # fmt: skip
+
+
+def as_html(markdown: str, figures: dict[str, bytes]) -> str:
+    """The Markdown as HTML, figures inside; raw HTML in it is shown, not obeyed."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.validateLink = lambda link: True  # data: addresses; all links are ours
+    tokens = parser.parse(markdown)
+    for token in tokens:
+        for part, text in zip(token.children or [], (token.children or [])[1:], strict=False):
+            if part.type == "strong_open" and text.content in (*VERDICTS, "NOT SVHN", "NOT FULL"):
+                part.attrSet("class", f"mark {text.content.replace(' ', '-').lower()}")
+        for part in token.children or []:
+            if part.type == "image" and (name := Path(part.attrs["src"]).name) in figures:
+                part.attrSet("src", "data:image/png;base64," + base64.b64encode(figures[name]).decode())
+    html = parser.renderer.render(tokens, parser.options, {})
+    return html.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+
+
+def save(out: Path, files: dict[str, bytes]) -> None:
+    """Write all; each file is whole or the old one."""
+    (out / "figures").mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        part = out / f"{name}.part"
+        part.write_bytes(content)
+        os.replace(part, out / name)
+
+
+if __name__ == "__main__":
+    main()

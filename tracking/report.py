@@ -1,0 +1,120 @@
+"""Finished runs as evidence: found by rule on the tracking server, read back with what they left there."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run as Record
+from mlflow.exceptions import MlflowException
+
+from tracking.run import children
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A parent run."""
+
+    record: Record
+
+    @property
+    def id(self) -> str:
+        return self.record.info.run_id
+
+    @property
+    def name(self) -> str:
+        return self.record.info.run_name
+
+    @property
+    def status(self) -> str:
+        return self.record.info.status
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.record.data.tags
+
+    @property
+    def params(self) -> dict[str, str]:
+        return self.record.data.params
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self.record.data.metrics
+
+    @property
+    def note(self) -> str:
+        return self.tags.get("mlflow.note.content", "")
+
+    @property
+    def started(self) -> datetime:
+        return datetime.fromtimestamp(self.record.info.start_time / 1000, UTC)
+
+    @property
+    def seconds(self) -> float:
+        return ((self.record.info.end_time or self.record.info.start_time) - self.record.info.start_time) / 1000
+
+    @property
+    def link(self) -> str:
+        """Its page in the UI: of the tracking server, or of the server that the README starts on a local store."""
+        uri = mlflow.get_tracking_uri()
+        host = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{without_password(host)}/#/experiments/{self.record.info.experiment_id}/runs/{self.id}"
+
+    def file(self, path: str) -> bytes | None:
+        """An artifact's content; None where there is none of that name."""
+        with TemporaryDirectory() as folder:
+            try:
+                return Path(MlflowClient().download_artifacts(self.id, path, folder)).read_bytes()
+            except (MlflowException, OSError):
+                return None
+
+    def json(self, path: str) -> dict | list | None:
+        """A JSON artifact; None where there is none, or it is damaged."""
+        try:
+            return json.loads(self.file(path) or "null")
+        except ValueError:
+            return None
+
+    def table(self, path: str) -> list[dict]:
+        """What `Run.table` logged; no rows where there is none."""
+        content = self.json(path) or {"columns": [], "data": []}
+        return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+    def children(self, kind: str) -> list[Record]:
+        return children(MlflowClient(), self.record.info.experiment_id, self.id, kind)
+
+
+def parents(question: int, kind: str, **tags: tuple[str, ...]) -> list[Evidence]:
+    """The parent runs of that question and kind in all experiments, latest first, whatever their status.
+
+    tags: for each of these the values that may stand there.
+    """
+    found = mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"tags.question = '{question}' and tags.kind = '{kind}'",
+        output_format="list",
+    )
+    found = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
+    found = [run for run in found if all(run.data.tags.get(key) in allowed for key, allowed in tags.items())]
+    return [Evidence(run) for run in sorted(found, key=lambda run: run.info.start_time, reverse=True)]
+
+
+def best(candidates: list[Evidence], rank: Callable[[Evidence], tuple]) -> Evidence | None:
+    """The finished one of highest rank, of several the latest; None where none is finished."""
+    finished = [each for each in candidates if each.status == "FINISHED"]
+    return max(finished, key=lambda each: (*rank(each), each.record.info.start_time), default=None)
+
+
+def store() -> str:
+    """The tracking URI as it may be shown."""
+    return without_password(mlflow.get_tracking_uri())
+
+
+def without_password(uri: str) -> str:
+    parts = urlsplit(uri)
+    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri
