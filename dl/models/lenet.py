@@ -40,10 +40,8 @@ def pooled_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 class _LargerHalf(torch.autograd.Function):
-    """(N, 2C, H, W) -> (N, C, H, W): the larger of channels c and C + c. A tie's gradient goes to c, as in max pooling.
-
-    Autograd's own `maximum` halves a tie's gradient, for three times the work.
-    """
+    """(N, 2C, H, W) -> (N, C, H, W): the larger of channels c and C + c. A tie's gradient goes to c, as in max pooling
+    (autograd of `torch.maximum` would halve it)."""
 
     @staticmethod
     def forward(ctx, y: Tensor) -> Tensor:
@@ -73,9 +71,11 @@ def lenet5(act: type[nn.Module] = nn.ReLU, classes: int = 10) -> LeNet5:
     return kaiming(net) if act is nn.ReLU else net
 
 
+# validation accuracy after six epochs of 24,000 generated images, seeds 0 and 1: 81.7 and 81.4% with batches of 256 at
+# 4e-3; 81.1 and 81.3% with 128 at 2e-3
 FULL = Plan(
     lenet5,
-    Recipe(batch_size=128, optimizer="adamw", lr=2e-3, weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0),
+    Recipe(batch_size=256, optimizer="adamw", lr=4e-3, weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0),
 )
 QUICK = Plan(
     lenet5,
