@@ -123,6 +123,16 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     assert "a new reason | with a bar" in page.text
 
 
+def test_a_run_of_both_recipes_is_told_once(store):
+    run = zoo("both", [claim("Q4-vgg", "depends", "on it")], recipe="both")
+    markdown, _, figures = write()
+    assert markdown.count("Answer of both") == 1
+    assert f"The same [run](http://127.0.0.1:5000/#/experiments/0/runs/{run})" in markdown
+    assert len(figures) == 1
+    assert "**depends**" in row_of(markdown, "Q4-vgg")
+    assert "Missing" not in markdown
+
+
 def test_the_page_stands_alone_and_shows_markup_instead_of_obeying_it(store):
     zoo("<script>alert(1)</script>", [claim("Q4-vgg", "refuted", "<img src=x> a < b")])
     _, html, figures = write()
