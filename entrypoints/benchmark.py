@@ -226,6 +226,7 @@ def serving(run: Run, data: Data, requests: int = 300) -> list[dict]:
         [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/benchmark-lenet5/{version}",
          "--env-manager", "local", "-p", str(port)],
         start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # it calls uvicorn by name
     )  # fmt: skip
     try:
         wait_for(server, port)
@@ -241,7 +242,8 @@ def serving(run: Run, data: Data, requests: int = 300) -> list[dict]:
                          "p50_ms": float(p50), "p99_ms": float(p99)})  # fmt: skip
         return rows
     finally:
-        os.killpg(server.pid, signal.SIGTERM)  # mlflow, and the server that it has started
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)  # mlflow, and the server that it has started
         server.wait()
 
 
