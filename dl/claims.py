@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from statistics import NormalDist, fmean, stdev
 
-from scipy.stats import ttest_ind
-
 VERDICTS = ("confirmed", "refuted", "depends", "not tested")
 
 
@@ -567,6 +565,8 @@ def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float]]], sett
         for values in (accuracies[recipe]["resnet18"], accuracies[recipe][name])
     ):
         return Verdict("Q4-depth", "not tested", f"One seed has no spread (`-P seeds=3`): {told}.", numbers)
+    from scipy.stats import ttest_ind  # a second: not at import
+
     chances = [
         ttest_ind(accuracies[r][name], accuracies[r]["resnet18"], equal_var=False, alternative="greater").pvalue
         for r, name in pairs

@@ -267,7 +267,10 @@ def connect(cluster: Cluster) -> None:
             path = filter(None, (str(package.parent), os.environ.get("PYTHONPATH")))
             os.environ["PYTHONPATH"] = os.pathsep.join(path)  # for the workers, wherever this was started
             there = {"address": "local", "include_dashboard": False}
-        ray.init(**there, log_to_driver=False, logging_level="ERROR")
+        try:
+            ray.init(**there, log_to_driver=False, logging_level="ERROR")
+        except (ray.exceptions.RayError, RuntimeError, ValueError) as error:  # a wrong token, a wrong address
+            raise ConnectionError(f"no Ray at {there['address']}: {one_line(error)}") from error
     resources = ray.cluster_resources()
     for kind, wanted in {"CPU": cluster.cpus, "GPU": cluster.gpus}.items():
         if wanted > resources.get(kind, 0):

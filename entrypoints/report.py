@@ -24,8 +24,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from dl.claims import CLAIMS, VERDICTS
-from dl.population import Config
-from dl.search import TABLE2
+from dl.population import TABLE2, Config
 from tracking.report import Evidence, best, parents, store
 from tracking.run import start
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 from dl.claims import CLAIMS
-from dl.search import GRID, TABLE1, TABLE2
+from dl.population import GRID, TABLE1, TABLE2
 from entrypoints.report import QUESTIONS, main, write
 from tests.test_project import ENTRIES
 from tracking.report import without_password

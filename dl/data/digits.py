@@ -7,8 +7,6 @@ pixels. They are not MNIST, which is 70,000 images of 28x28 in 0..255 from NIST'
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from dl.data.split import Data, Split
 
@@ -20,6 +18,8 @@ def digits(seed: int = 0) -> Data:
 
     Images are uint8 (N, 8, 8) in 0..16, labels int64 (N,). The same seed gives the same parts.
     """
+    from sklearn.datasets import load_digits  # most of a second: not at import
+
     bunch = load_digits()
     everything = Split(torch.from_numpy(bunch.images.astype(np.uint8)), torch.from_numpy(bunch.target))
     development, test = divide(everything, seed)
@@ -39,6 +39,8 @@ def resplit(data: Data, seed: int) -> Data:
 
 def divide(split: Split, seed: int) -> tuple[Split, Split]:
     """The split without, and only, `HELD_OUT` of its images, drawn with every digit's share kept."""
+    from sklearn.model_selection import train_test_split
+
     indices = np.arange(len(split))
     rest, held = train_test_split(indices, test_size=HELD_OUT, stratify=split.y, random_state=seed)
     return Split(split.x[rest], split.y[rest]), Split(split.x[held], split.y[held])

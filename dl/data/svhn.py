@@ -13,8 +13,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from scipy.io import loadmat
-from sklearn.model_selection import train_test_split
 
 from dl.data.split import Data, Split
 
@@ -89,6 +87,8 @@ def _patience(seconds: float):
 
 def _convert(source: Path, md5: str, stems: list[Path]) -> None:
     """One `.mat` file -> x and y `.npy` of each stem; each appears under its name only when it is whole."""
+    from scipy.io import loadmat
+    from sklearn.model_selection import train_test_split
     from torchvision.datasets.utils import calculate_md5
 
     found = calculate_md5(str(source))

@@ -7,7 +7,6 @@ networks with ImageNet's weights at 224 px and Adam at 0.003.
 from dataclasses import replace
 from functools import partial
 
-import torchvision
 from torch import nn
 
 from dl.models.init import kaiming
@@ -24,7 +23,9 @@ PLAIN = Recipe(
 
 def stock(name: str, classes: int = 10) -> nn.Module:
     """torchvision's network with its own initialisation and `classes` outputs: (N, 3, 224, 224) -> (N, classes)."""
-    return torchvision.models.get_model(name, num_classes=classes)
+    from torchvision.models import get_model  # a second or two: not at import
+
+    return get_model(name, num_classes=classes)
 
 
 def load_weights(net: nn.Module, weights: str) -> bool:
@@ -32,8 +33,10 @@ def load_weights(net: nn.Module, weights: str) -> bool:
 
     False, and `net` unchanged, where the weights are neither cached nor to be had.
     """
+    from torchvision.models import get_weight
+
     try:
-        state = torchvision.models.get_weight(weights).get_state_dict(progress=False, check_hash=True)
+        state = get_weight(weights).get_state_dict(progress=False, check_hash=True)
     except OSError:  # URLError, HTTPError and a full disk alike
         return False
     own = net.state_dict()

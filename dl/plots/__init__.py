@@ -4,7 +4,13 @@ One look for all questions: Okabe and Ito's colour-blind safe palette (https://j
 each colour paired with a line style and a marker, so that a black-and-white print reads as well.
 """
 
-from matplotlib.figure import Figure
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a second, which a command that draws nothing need not wait for
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
@@ -13,7 +19,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def figure(width: float = 8.0, height: float = 4.5) -> Figure:
     """An empty figure; `width` and `height` in inches, 120 dots an inch (UI width, print quality)."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def percent() -> PercentFormatter:
+    """For an axis of shares in 0..1."""
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1)
 
 
 def style(index: int, markers: bool = True) -> dict:

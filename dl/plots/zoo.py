@@ -1,11 +1,16 @@
 """Figures of question 4."""
 
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from __future__ import annotations
 
-from dl.plots import COLOURS, figure, style, tidy
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dl.plots import COLOURS, figure, percent, style, tidy
 from dl.train import Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def curves(history: list[Epoch], title: str) -> Figure:
@@ -21,7 +26,7 @@ def curves(history: list[Epoch], title: str) -> Figure:
     tidy(right, "Accuracy", "epoch", "accuracy")
     left.set_ylim(bottom=0)
     right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(PercentFormatter(1))
+    right.yaxis.set_major_formatter(percent())
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     right.legend(frameon=False)
@@ -45,7 +50,7 @@ def confusion(truth: np.ndarray, guess: np.ndarray, title: str, classes: int = 1
                     color="black" if share[row, column] > 0.5 else "white",
                 )  # fmt: skip
     axes.set(xticks=range(classes), yticks=range(classes), xlabel="predicted digit", ylabel="true digit", title=title)
-    fig.colorbar(image, ax=axes, shrink=0.82, format=PercentFormatter(1), label="share of the true digit's images")
+    fig.colorbar(image, ax=axes, shrink=0.82, format=percent(), label="share of the true digit's images")
     return fig
 
 
@@ -99,7 +104,7 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_time.set_xscale("log")
     for axes in (by_epoch, by_time, by_size, by_cost):
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(percent())
     for axes in (by_epoch, by_time):
         axes.set_ylim(0, 1)
         axes.axhline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
@@ -131,7 +136,7 @@ def recipes(histories: dict[str, dict[str, list[Epoch]]], majority: float, title
         tidy(axes, network, "epoch", "validation accuracy" if place % columns == 0 else "")
         axes.set_ylim(0, 1)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(percent())
     shown = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     shown["always the most frequent digit"] = grid[0, 0].lines[-1]
     fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False)
@@ -156,7 +161,7 @@ def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
     bars.invert_yaxis()
     bars.set_xlim(0, 1.12)
     bars.axvline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
-    bars.xaxis.set_major_formatter(PercentFormatter(1))
+    bars.xaxis.set_major_formatter(percent())
     tidy(bars, "One thing changed at a time", "test accuracy (dotted: the most frequent digit)")
     curves_.axhline(np.log(10), color=COLOURS[-1], linewidth=0.8, linestyle=":")
     tidy(curves_, "Training loss (dotted: ln 10, nothing learnt)", "epoch", "cross-entropy (nats)")
