@@ -266,7 +266,6 @@ def test_bad_requests_get_clean_errors(team, client, experiment):
         answer = requests.request(
             method, team + path, data=data, auth=ADMIN, headers={"Content-Type": "application/json"}, timeout=30
         )
-        print(answer.status_code, what, answer.text[:150].replace("\n", " "))
         clean = 400 <= answer.status_code < 500 and "Traceback" not in answer.text
         if clean and answer.status_code not in (404, 405):  # no such address: there is no API to answer
             clean = "error_code" in answer.json()
