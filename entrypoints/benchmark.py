@@ -40,6 +40,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import transforms
 from torchvision.datasets import SVHN
 
+from dl import engine
 from dl.data import Data, digits, street_digits, svhn
 from dl.data.street import draw
 from dl.models import ZOO, Raw
@@ -50,6 +51,7 @@ from dl.search import TABLE1, suggest
 from dl.train import Recipe, fit
 from tracking.registry import register
 from tracking.run import Run, start
+from tracking.trials import recording
 
 ROOT = Path(__file__).resolve().parents[1]
 # Images of an epoch: one to three seconds of `fit` on two cores. Both sides train the quick preset's network.
@@ -73,9 +75,7 @@ REQUESTS = 300  # to a served model, a repeat
 
 @click.command(help=__doc__)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option(
-    "--only", default="all", show_default=True, help="training, digits, data, tracking, serving, startup; or all."
-)
+@click.option("--only", default="all", show_default=True, help="Groups of rows, comma-separated, or all.")
 def main(repeats: int, only: str) -> None:
     groups = list(GROUPS) if only == "all" else [name.strip() for name in only.split(",")]
     if unknown := [name for name in groups if name not in GROUPS]:
@@ -472,6 +472,33 @@ def served(health: str, *command: str) -> Iterator[str]:
         server.wait()
 
 
+# --- Scale-out ---------------------------------------------------------------------------------------------------
+def engine_rows(run: Run, repeats: int) -> Iterator[dict]:
+    """A search of eight trials that only wait, every one recorded: what Ray costs, and from which length on it pays."""
+    from hyperopt import hp
+
+    cluster = engine.pick("ray", cpus=1, gpus=0, device="cpu")
+    yield row("ray_start", "starting Ray on this machine", "seconds", [seconds(lambda: engine.connect(cluster))])
+    for pause in (0, 3):
+
+        def search(where: engine.Cluster | None, pause=pause) -> float:
+            job, space = partial(wait, pause=pause), {"x": hp.uniform("x", 0, 1)}
+            with (
+                run.child("benchmark / engine", tags={"kind": "repeat"}) as parent,
+                recording(parent, "benchmark", {}, dict) as log,
+            ):
+                return seconds(lambda: engine.search(job, space, [], 8, log, cluster=where))
+
+        values = take_turns({"here": partial(search, None), "ray": partial(search, cluster)}, repeats)
+        what = f"eight trials of {pause} s on Ray, {os.cpu_count()} at a time, beside one after the other here"
+        yield row(f"ray_{pause}", what, "seconds", values["ray"], values["here"])
+
+
+def wait(point: dict, report: Callable[[dict], None], pause: float) -> None:
+    time.sleep(pause)
+    report({"epoch": 1, "score": point["x"], "metrics": {}})
+
+
 # --- Serving -----------------------------------------------------------------------------------------------------
 def serving(run: Run, repeats: int) -> Iterator[dict]:
     """LeNet-5 behind `mlflow models serve`, asked by one and by four clients on this machine.
@@ -571,6 +598,7 @@ GROUPS = {
     "data": data_rows,
     "tracking": tracking_rows,
     "serving": serving,
+    "engine": engine_rows,
     "startup": startup,
 }
 

@@ -21,7 +21,7 @@ def test_ratio_says_how_many_times_faster():
 def test_an_unknown_group_is_one_line():
     result = CliRunner().invoke(benchmark.main, ["--only", "digits,speed"])
     assert result.exit_code == 2
-    assert "unknown speed: known are training, digits, data, tracking, serving, startup" in result.output
+    assert "unknown speed: known are training, digits, data, tracking, serving, engine, startup" in result.output
 
 
 def test_a_peer_that_is_not_installed_is_a_row_that_says_so(store, monkeypatch):
