@@ -25,6 +25,7 @@ the document's claims about them.
 On several GPUs: `torchrun --nproc-per-node 4 -m entrypoints.svhn_zoo --models resnet101`.
 """
 
+import fcntl
 import json
 import os
 import resource
@@ -34,6 +35,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import click
 import numpy as np
@@ -137,10 +139,10 @@ def lead(
         "question": 4, "kind": "zoo", "dataset": data.name, "preset": preset, "recipe": recipe, "device": device.type,
     }  # fmt: skip
     done, rows, failed, remarks = {}, [], {}, []
+    held = alone(checkpoints_of(before)) if before else None
     with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags, before and before.info.run_id) as run:
-        folder = Path("checkpoints", run.id).absolute()
-        if before:  # where it lay, wherever this command was started
-            folder = Path(before.data.tags.get("checkpoints", folder))
+        folder = checkpoints_of(before) if before else Path("checkpoints", run.id).absolute()
+        held = held or alone(folder)
         run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
         click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
         for part in ("train", "val", "test"):
@@ -167,6 +169,7 @@ def lead(
             click.echo(one_line(rows[-1]))  # a log file has no progress bar
         share(None)
         summarise(run, rows, done, failed, data, preset, remarks)
+    Path(held.name).unlink(missing_ok=True)
     for empty in (folder, folder.parent):
         with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
             empty.rmdir()
@@ -204,6 +207,28 @@ def reopen(run_id: str, asked: dict) -> Record:
         found = ", ".join(f"--{key.replace('_', '-')} {there[key]} (here {asked[key]})" for key in other)
         raise click.UsageError(f"run {run_id} was started with {found}: leave that out, or start a new run")
     return record
+
+
+def checkpoints_of(record: Record) -> Path:
+    """Where that run's checkpoints lie, wherever this command was started."""
+    return Path(record.data.tags.get("checkpoints") or Path("checkpoints", record.info.run_id).absolute())
+
+
+def alone(folder: Path) -> IO:
+    """Keep other processes out of that run, until this command or its process ends, however that happens.
+
+    ClickException where another one is in it: two that write to the same runs would double everything.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = open(folder / "lock", "w")  # noqa: SIM115
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        held.close()
+        raise click.ClickException(f"run {folder.name} is still going on in another process: end that first") from error
+    if context := click.get_current_context(silent=True):
+        context.call_on_close(held.close)
+    return held
 
 
 def recorded(record: Record | None, asked: dict) -> dict:
@@ -555,7 +580,8 @@ def train(
             "seconds": sum(epoch.epoch_seconds for epoch in history),
             "peak_memory_bytes": peak_memory(device),
         }
-        child.metrics({key: row[key] for key in row if isinstance(row[key], float)}, history[-1].index)
+        final = {key: row[key] for key in row if isinstance(row[key], float) and not hasattr(history[-1], key)}
+        child.metrics(final, history[-1].index)  # the last epoch's own are there: no key twice in a step
         heading = f"{title} on {data.name}, test accuracy {accuracy:.1%}"
         child.figure("curves.png", plots.curves(history, heading))
         child.figure("confusion.png", plots.confusion(truth.numpy(), logits.argmax(1).numpy(), heading))

@@ -21,7 +21,7 @@ from dl import claims
 from dl.data import svhn
 from dl.models import ZOO
 from dl.models.document import ABLATION, DOCUMENT
-from entrypoints.svhn_zoo import NOTICE, main
+from entrypoints.svhn_zoo import NOTICE, alone, main
 from tests.test_svhn import write_pair
 
 EPOCH_METRICS = {
@@ -243,6 +243,7 @@ def test_a_resumed_run_takes_its_options_from_the_run_and_leaves_what_is_finishe
     assert result.exit_code == 0, result.output
     assert parent().info.run_id == interrupted
     assert parent().info.status == "FINISHED"
+    assert not Path("checkpoints").exists()
     assert {name: run.info.status for name, run in children().items()} == dict.fromkeys(
         ("lenet5", "alexnet"), "FINISHED"
     )
@@ -251,6 +252,14 @@ def test_a_resumed_run_takes_its_options_from_the_run_and_leaves_what_is_finishe
     again = zoo("--resume", interrupted)
     assert again.exit_code == 2
     assert "is finished: there is nothing to resume" in again.output
+
+
+def test_a_run_that_still_goes_on_is_not_resumed(interrupted):
+    with alone(Path("checkpoints", interrupted).absolute()):
+        result = zoo("--resume", interrupted)
+    assert result.exit_code == 1
+    assert f"run {interrupted} is still going on in another process" in result.output.splitlines()[-1]
+    assert parent().info.status == "KILLED"
 
 
 def test_a_resumed_run_refuses_other_data(interrupted, root):
