@@ -45,9 +45,9 @@ from dl.data import Data, digits, street_digits, svhn
 from dl.data.street import draw
 from dl.models import ZOO, Raw
 from dl.models.mlp import MLP
-from dl.population import Config, Repeat, ordinary
+from dl.population import TABLE1, Config, Repeat, ordinary
 from dl.population import train as train_stacked
-from dl.search import TABLE1, suggest
+from dl.search import suggest
 from dl.train import Recipe, fit
 from tracking.registry import register
 from tracking.run import Run, start
