@@ -23,7 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from dl.claims import CLAIMS, VERDICTS
+from dl.claims import CLAIMS, VERDICTS, Claim
 from dl.population import TABLE2, Config
 from tracking.report import Evidence, best, parents, store
 from tracking.run import start
@@ -58,6 +58,7 @@ class Question:
     title: str
     answered: str  # the document's answer, in its words
     sources: tuple[Source, ...]  # the first that tested a claim has the say
+    decisive: int = 0  # the source that can test all of its claims
 
 
 QUESTIONS = (
@@ -142,6 +143,7 @@ QUESTIONS = (
                 },
             ),
         ),
+        decisive=1,
     ),
 )
 RULE = (
@@ -189,7 +191,8 @@ def write() -> tuple[str, str, dict[str, bytes]]:
     chosen = {
         question.number: [examine(question, source, figures) for source in question.sources] for question in QUESTIONS
     }
-    rows = [verdict(claim, chosen[claim.question]) for claim in CLAIMS.values()]
+    commands = {question.number: question.sources[question.decisive].command for question in QUESTIONS}
+    rows = [verdict(claim, chosen[claim.question], commands[claim.question]) for claim in CLAIMS.values()]
     count = Counter(row["verdict"] for row in rows)
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -253,9 +256,15 @@ def mark(run: Evidence) -> str:
 def changed(entry: str, params: dict[str, str]) -> dict[str, str]:
     """The options that this run had otherwise than MLproject's defaults."""
     entries = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-    defaults = {key: str(spec["default"]) for key, spec in entries[entry]["parameters"].items()}
-    defaults.pop("device", None)
-    return {key: params[key] for key, value in defaults.items() if params.get(key, value) != value}
+    defaults = {key: str(spec["default"]) for key, spec in entries[entry]["parameters"].items() if key != "device"}
+
+    def plain(value: str) -> str | float:
+        try:
+            return float(value)  # 1.0 is 1
+        except ValueError:
+            return value
+
+    return {key: params[key] for key, value in defaults.items() if plain(params.get(key, value)) != plain(value)}
 
 
 def answer(note: str) -> tuple[str, str]:
@@ -268,18 +277,17 @@ def answer(note: str) -> tuple[str, str]:
     return "\n\n".join(blocks[:bold]), "\n\n".join(blocks[bold:])
 
 
-def verdict(claim, sections: list[dict]) -> dict:
-    """A claim's row: from the first of the question's runs that tested it, else why it is not tested and what to do."""
+def verdict(claim: Claim, sections: list[dict], command: str) -> dict:
+    """A claim's row: from the first of the question's runs that tested it, else why none did; `command` would."""
     judged = [(section, section["claims"][claim.id]) for section in sections if claim.id in section["claims"]]
     tested = [pair for pair in judged if pair[1]["verdict"] != "not tested"]
-    for section, found in (tested or judged)[:1]:
-        return {"claim": claim, "section": section, "verdict": found["verdict"], "reason": found["reason"]}
+    section, found = next(iter(tested or judged), (None, {"verdict": "not tested", "reason": "Not tested yet."}))
     return {
         "claim": claim,
-        "section": None,
-        "verdict": "not tested",
-        "reason": "",
-        "command": sections[-1]["source"].command,
+        "section": section,
+        "verdict": found["verdict"],
+        "reason": found["reason"],
+        "command": command,
     }
 
 

@@ -87,7 +87,9 @@ def test_the_commands_that_it_names_are_commands(command):
 def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     with start("convexity / old", tags={"question": 2, "kind": "question"}) as run:
         run.json("claims.json", [claim("Q2-ce", "confirmed", "an old reason")])
-    with start("convexity / new", {"trials": 3, "points": 2000}, {"question": 2, "kind": "question"}) as run:
+    with start(
+        "convexity / new", {"trials": 3, "points": 2000.0, "seed": 0}, {"question": 2, "kind": "question"}
+    ) as run:
         run.json("claims.json", [claim("Q2-ce", "refuted", "a new reason | with a bar")])
     with pytest.raises(KeyError), start("convexity / failed", tags={"question": 2, "kind": "question"}):
         raise KeyError("why")
@@ -107,6 +109,7 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     assert "old reason" not in markdown
     assert "trials=3" in markdown  # not the default
     assert "points=2000" not in markdown
+    assert "seed=0" not in markdown
     assert "**refuted** | by SVHN | [real and full]" in row_of(markdown, "Q4-vgg")
     assert f"/runs/{real})" in row_of(markdown, "Q4-vgg")
     assert "Answer of real and full" in markdown
@@ -116,7 +119,7 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     )
     for other in ("one network", "real and quick", "Answer of generated"):
         assert other not in markdown
-    assert "**not tested**" in row_of(markdown, "Q4-depth")
+    assert "**not tested** | Not tested yet. `mlflow run . -e svhn_zoo -P recipe=both" in row_of(markdown, "Q4-depth")
     assert len(figures) == 2
     page = Page(html)
     assert page.text.count("NOT SVHN") >= 3  # the claim, the table of runs, the section

