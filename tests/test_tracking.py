@@ -216,6 +216,17 @@ def test_only_a_better_network_becomes_champion(store):
     assert len(client.search_model_versions("name = 'net'")) == 4
 
 
+def test_a_registration_that_was_cut_short_is_completed_with_the_same_model(store):
+    client = MlflowClient()
+    with start("parent") as run:
+        register(run, network(), "net", PIXELS[:2], 0.5)  # and here it was killed
+        assert register(run, network(), "net", PIXELS[:2], 0.5, also="zoo") == "1"
+    [net], [zoo] = (client.search_model_versions(f"name = '{name}'") for name in ("net", "zoo"))
+    assert net.source == zoo.source
+    assert client.get_model_version_by_alias("zoo", "champion").version == zoo.version
+    assert mlflow.pyfunc.load_model("models:/zoo@champion").predict(PIXELS).shape == (7, 10)
+
+
 def test_one_example_row_is_refused(store):
     with start("parent") as run, pytest.raises(ValueError, match="two rows"):
         register(run, network(), "net", PIXELS[:1], 0.5)

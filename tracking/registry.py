@@ -47,7 +47,7 @@ def register(
         raise ValueError("the input example needs two rows at least: one row freezes the batch size")
     names = list(filter(None, (name, also)))
     versions = {each: found for each in names if (found := _version_of(run, each))}
-    uri = f"models:/{versions[name].model_id}" if name in versions else _log(run, module, example)
+    uri = versions[name].source if name in versions else _log(run, module, example)
     tags = {"val_accuracy": f"{val_accuracy:.6f}", **(tags or {})}
     for each in names:
         version = versions[each] = versions.get(each) or _create_version(run, each, uri, tags)
