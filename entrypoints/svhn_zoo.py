@@ -322,7 +322,7 @@ def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
     try:
         searched = {name: repeats for name, repeats in plans.items() if count and shipped(name)}
         if count and not searched:
-            raise ValueError("the search is around the tuned recipes; the document's is not searched")
+            raise ValueError("the search is around a tuned recipe; the document's is not searched")
         found = {name: space(shortened(repeats[0])) for name, repeats in searched.items()}
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--search") from error
