@@ -92,8 +92,9 @@ class Run:
         self.client.log_figure(self.id, figure, path)
 
     def table(self, path: str, rows: list[dict]) -> None:
-        """Log a list of equal-keyed dicts as a table that the UI shows and compares; replaces one of that name."""
-        columns = {key: [row.get(key) for row in rows] for key in rows[0]} if rows else {}
+        """Log a list of dicts as a table that the UI shows and compares; replaces one of that name."""
+        keys = dict.fromkeys(key for row in rows for key in row)  # a failed network's row lacks most
+        columns = {key: [row.get(key) for row in rows] for key in keys}
         if path in {item.path for item in self.client.list_artifacts(self.id)}:  # log_table appends
             self.client.log_text(self.id, json.dumps({"columns": list(columns), "data": []}), path)
         self.client.log_table(self.id, columns, path)
