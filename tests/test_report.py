@@ -136,6 +136,17 @@ def test_a_run_of_both_recipes_is_told_once(store):
     assert "Missing" not in markdown
 
 
+@pytest.mark.parametrize("source", [source for question in QUESTIONS for source in question.sources])
+def test_one_run_alone_makes_a_report(store, source):
+    tags = {"kind": source.kind} | {key: values[0] for key, values in source.tags.items()}
+    question = next(question.number for question in QUESTIONS if source in question.sources)
+    with start("alone", tags=tags | {"question": question, "dataset": "svhn", "preset": "full"}) as run:
+        run.note("**The only answer**")
+    markdown, _, _ = write()
+    assert "The only answer" in markdown
+    assert markdown.count("**Not run yet.**") in (len(COMMANDS) - 1, len(COMMANDS) - 2)  # a run may serve two sources
+
+
 def test_the_page_stands_alone_and_shows_markup_instead_of_obeying_it(store):
     zoo("<script>alert(1)</script>", [claim("Q4-vgg", "refuted", "<img src=x> a < b")])
     _, html, figures = write()
