@@ -85,15 +85,11 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
         by_epoch.plot([epoch.index for epoch in history], accuracy, label=name, **style(index))
         by_time.plot(np.cumsum([epoch.epoch_seconds for epoch in history]), accuracy, label=name, **style(index))
     for axes, key in ((by_size, "parameters"), (by_cost, "flops")):
-        for index, row in enumerate(rows):
+        for row in rows:
             look = style(list(histories).index(row["network"])) | {"linestyle": "none", "markersize": 8}
             axes.errorbar(
                 row[key], row["test_accuracy"], row.get("test_accuracy_std", row["test_accuracy_se"]), capsize=3, **look
             )
-            axes.annotate(
-                row["network"], (row[key], row["test_accuracy"]), fontsize=8, textcoords="offset points",
-                xytext=(7, 7 if index % 2 else -12), ha="left",
-            )  # fmt: skip
         axes.set_xscale("log")
         axes.margins(x=0.2, y=0.15)
     tidy(by_epoch, "Validation accuracy over epochs", "epoch", "accuracy")
