@@ -3,9 +3,8 @@
     mlflow run . -e benchmark --env-manager uv
     pip install -r requirements-benchmark.txt; mlflow run . -e benchmark --env-manager local -P only=training,digits
 
-On two idle CPU cores it takes about eight minutes and ends with one table: medians, with the smallest and the
-largest. Lightning, KerasTuner and Optuna are optional peers (requirements-benchmark.txt): the row of one that is not
-there says so.
+It ends with one table: medians, with the smallest and the largest. Lightning, KerasTuner and Optuna are optional peers
+(requirements-benchmark.txt): the row of one that is not there says so.
 """
 
 import hashlib
