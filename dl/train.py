@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Literal
 
@@ -204,13 +205,25 @@ def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: 
     model.zero_grad()
     losses, hits = [], []
     for some, truth in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.is_cuda):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=has_bf16(x.device)):
             logits = model(some)
             loss = F.cross_entropy(logits, truth, label_smoothing=smoothing) * (len(truth) / len(y))
         loss.backward()
         losses.append(loss.detach())
         hits.append((logits.argmax(1) == truth).sum() / len(y))
     return sum(losses), sum(hits)
+
+
+@cache
+def has_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bfloat16 faster than float32: GPUs, and CPUs with instructions for it.
+
+    The others would emulate it. Both accumulate in float32, and weights, gradients and their averages stay float32.
+    """
+    if device.type == "cpu":
+        there = torch.cpu.get_capabilities()
+        return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
+    return device.type == "cuda"
 
 
 def identity(model: nn.Module, data: Data, recipe: Recipe, device: torch.device) -> dict:

@@ -19,6 +19,12 @@ def seeded():
     torch.manual_seed(0)
 
 
+@pytest.fixture
+def float32(monkeypatch):
+    """Training in float32 on every CPU: for comparisons closer than bfloat16 can be."""
+    monkeypatch.setattr("dl.train.has_bf16", lambda device: False)
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     """A database with MLflow's tables and nothing in them: making it takes seconds, copying it milliseconds."""

@@ -40,11 +40,14 @@ def attempt(entry: str, arguments: list[str], die_at: int, environment: dict[str
     import mlflow
     import torch
 
+    import dl.train
+
     os.setpgrp()
     os.chdir(folder)
     os.environ.update(environment)
     mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
     torch.set_num_threads(1)
+    dl.train.has_bf16 = lambda device: False  # two processes must agree to 1e-5
     log = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -190,6 +190,7 @@ class Hungry(nn.Module):
 
 
 @pytest.mark.parametrize(("batch", "most", "micro"), [(16, 16, 16), (16, 9, 8), (16, 5, 4), (21, 6, 6)])
+@pytest.mark.usefixtures("float32")
 def test_where_memory_runs_out_the_same_steps_are_made_in_parts(tmp_path, batch, most, micro):
     recipe = replace(RECIPE, batch_size=batch, ema=0.0, epochs=2)
     enough, hungry = Hungry(100), Hungry(most)

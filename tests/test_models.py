@@ -77,9 +77,12 @@ def test_pooled_convolution_is_convolution_then_pooling(ties, side):
         x = x.round().clamp_(-1, 1)
     weight, bias = torch.randn(6, 3, 5, 5, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
     inputs = [t.round().requires_grad_() if ties else t.requires_grad_() for t in (x, weight, bias)]
-    expected = nn.functional.max_pool2d(nn.functional.conv2d(*inputs), 2)
+    expected = nn.functional.conv2d(*inputs)
+    for window in ((2, 1), (1, 2)):  # in one go the same values, but of shared maxima another would get the gradient
+        expected = nn.functional.max_pool2d(expected, window)
     ours = pooled_conv(*inputs)
     torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(ours, nn.functional.max_pool2d(nn.functional.conv2d(*inputs), 2))
     grad = torch.randn_like(ours)
     for mine, reference in zip(
         torch.autograd.grad(ours, inputs, grad), torch.autograd.grad(expected, inputs, grad), strict=True

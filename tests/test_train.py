@@ -9,7 +9,7 @@ from torch import nn
 from dl.data.split import Data, Split
 from dl.models import ZOO, Raw
 from dl.models.lenet import lenet5
-from dl.train import DivergedError, Recipe, evaluate, fit, lr_share, make_optimizer, pick_device, predict
+from dl.train import DivergedError, Recipe, evaluate, fit, has_bf16, lr_share, make_optimizer, pick_device, predict
 
 PLAIN = Recipe(
     epochs=2, batch_size=16, lr=0.05, momentum=0.9, weight_decay=0.0, schedule="constant", warmup=0.0,
@@ -49,6 +49,7 @@ def test_the_same_seed_gives_the_same_bits():
     assert not torch.equal(other.net[0].weight, runs[0][0]["net.0.weight"])
 
 
+@pytest.mark.usefixtures("float32")
 def test_it_is_the_textbook_loop():
     data, model, reference = toy(), network(), network()
     history = fit(model, data, PLAIN)
@@ -65,6 +66,34 @@ def test_it_is_the_textbook_loop():
     assert history[-1].train_loss == pytest.approx(sum(losses) / 4, rel=1e-5)
     for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_bfloat16_is_for_devices_that_have_it(monkeypatch):
+    def on(capabilities: dict, device: str) -> bool:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+        has_bf16.cache_clear()
+        return has_bf16(torch.device(device))
+
+    try:
+        assert on({}, "cuda")
+        assert not on({"avx512_bf16": True}, "mps")
+        assert [on(there, "cpu") for there in ({"avx512_bf16": True}, {"amx_bf16": True}, {"avx512_f": True}, {})] == [
+            True, True, False, False,
+        ]  # fmt: skip
+    finally:
+        has_bf16.cache_clear()
+
+
+def test_bfloat16_trains_like_float32(monkeypatch):
+    losses, weights = [], []
+    for narrow in (False, True):
+        monkeypatch.setattr("dl.train.has_bf16", lambda device, narrow=narrow: narrow)
+        model = network()
+        losses.append(fit(model, toy(), replace(PLAIN, lr=0.005))[-1].train_loss)
+        weights.append(model.net[0].weight)
+    assert losses[0] != losses[1]  # else nothing was tested
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert weights[1].dtype == torch.float32
 
 
 def test_it_learns_and_reports_what_it_measures():

@@ -31,30 +31,36 @@ class LeNet5(nn.Sequential):
 def pooled_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """F.max_pool2d(F.conv2d(x, weight, bias), 2), up to rounding: (N, C, H, W), (D, C, k, k), (D,) -> (N, D, h, w).
 
-    The four values that a maximum is taken of become four groups of channels of one convolution with stride 2, whose
-    kernels are `weight` shifted by a pixel. C1's 6 channels fill 6 of a vector register's 16 lanes; 24 fill 24 of 32.
+    Two columns that a maximum is taken of become two groups of channels of one convolution with stride 2 along the
+    row, whose kernels are `weight` and `weight` shifted by a pixel: C1's 6 channels alone fill 6 of a vector register's
+    16 lanes. The maximum over two rows then runs through whole rows.
     """
-    shifted = [F.pad(weight, (column, 1 - column, row, 1 - row)) for column in (0, 1) for row in (0, 1)]
-    y = F.conv2d(x, torch.cat(shifted), bias.repeat(4), stride=2)
-    return _LargerHalf.apply(_LargerHalf.apply(y))
+    shifted = [F.pad(weight, (column, 1 - column)) for column in (0, 1)]
+    rows = x.shape[2] - (x.shape[2] - weight.shape[2] + 1) % 2  # pooling drops an odd last row
+    y = F.conv2d(x[:, :, :rows], torch.cat(shifted), bias.repeat(2), stride=(1, 2))
+    y = y.permute(0, 2, 3, 1)  # as it lies in memory: (N, H, w, 2D)
+    y = _Larger.apply(y.unflatten(1, (-1, 2)), 2)
+    y = y.to(weight.dtype)  # under autocast it comes as bfloat16, in which short runs are slow
+    return _Larger.apply(y.unflatten(3, (2, -1)), 3).permute(0, 3, 1, 2)
 
 
-class _LargerHalf(torch.autograd.Function):
-    """(N, 2C, H, W) -> (N, C, H, W): the larger of channels c and C + c. A tie's gradient goes to c, as in max pooling
-    (autograd of `torch.maximum` would halve it)."""
+class _Larger(torch.autograd.Function):
+    """The larger of the two entries along `dim`, which goes. A tie's gradient goes to the first of them (autograd of
+    `torch.maximum` would halve it)."""
 
     @staticmethod
-    def forward(ctx, y: Tensor) -> Tensor:
-        first, second = y.chunk(2, 1)
+    def forward(ctx, y: Tensor, dim: int) -> Tensor:
+        first, second = y.unbind(dim)
+        ctx.dim = dim
         ctx.save_for_backward(second - first)
         return torch.maximum(first, second)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
         (lead,) = ctx.saved_tensors
         second = torch.ops.aten.threshold_backward(grad, lead, 0)  # ReLU's: the gradient where lead > 0, else 0
-        return torch.cat([grad - second, second], 1)
+        return torch.stack([grad - second, second], ctx.dim), None
 
 
 def lenet5(act: type[nn.Module] = nn.ReLU, classes: int = 10) -> LeNet5:
@@ -71,11 +77,11 @@ def lenet5(act: type[nn.Module] = nn.ReLU, classes: int = 10) -> LeNet5:
     return kaiming(net) if act is nn.ReLU else net
 
 
-# validation accuracy after six epochs of 24,000 generated images, seeds 0 and 1: 81.7 and 81.4% with batches of 256 at
-# 4e-3; 81.1 and 81.3% with 128 at 2e-3
+# validation accuracy after six epochs of 24,000 generated images, seeds 0 and 1: 81.7 and 82.3% with batches of 512 at
+# 0.012; 81.1 and 81.4% at 0.008; 82.7 and 82.3% with 256 at 0.004, for a quarter fewer images a second on a CPU
 FULL = Plan(
     lenet5,
-    Recipe(batch_size=256, optimizer="adamw", lr=4e-3, weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0),
+    Recipe(batch_size=512, optimizer="adamw", lr=0.012, weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0),
 )
 QUICK = Plan(
     lenet5,
