@@ -578,9 +578,7 @@ def first_step(uri: str, folder: str) -> dict[str, float]:
         raise click.ClickException(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     network, project = client.search_runs(["0"], max_results=2, order_by=["attributes.start_time DESC"])
     stamps = client.get_metric_history(network.info.run_id, "train_loss")[0].timestamp
-    imports = seconds(
-        lambda: subprocess.run([sys.executable, "-c", "import entrypoints.svhn_zoo"], cwd=ROOT, check=True)
-    )
+    imports = seconds(lambda: subprocess.run([sys.executable, "-c", "import entrypoints.zoo"], cwd=ROOT, check=True))
     data = seconds(lambda: [draw(n, 0, stream) for stream, n in enumerate((64, 600, 2000))])
     born, child, first = project.info.start_time / 1000, network.info.start_time / 1000, stamps / 1000
     return {

@@ -55,6 +55,7 @@ from dl.search import (
     try_config,
 )
 from dl.train import pick_device
+from entrypoints.options import engine_options
 from tracking.registry import register
 from tracking.run import Run, find, start
 
@@ -99,15 +100,7 @@ class Plan:
 )
 @click.option("--resume", default="", help="Id of a search's run; its other options are taken from there.")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
-@click.option("--engine", type=click.Choice(engines.ENGINES), default="local", show_default=True)
-@click.option("--cpus-per-trial", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True)
-@click.option(
-    "--gpus-per-trial",
-    type=click.FloatRange(0),
-    default=0.0,
-    show_default=True,
-    help="0: on CPUs; fractions share one.",
-)
+@engine_options
 def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **plan) -> None:
     if exhaustive and resume:
         raise click.UsageError("--resume goes on with a search; --exhaustive has nothing to resume")

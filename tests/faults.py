@@ -15,11 +15,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "tests.faults", "entrypoints.svhn_zoo", "entrypoints.digits_search", "torchvision.datasets",
+    ["pytest", "tests.faults", "entrypoints.zoo", "entrypoints.digits_search", "torchvision.datasets",
      "torch._dynamo", "torch.export._trace", "torch.export.pt2_archive._package", "matplotlib.backends.backend_agg",
      "mlflow.pytorch", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_workspace_store",
      "mlflow.store.model_registry.sqlalchemy_workspace_store", "git", "sympy.combinatorics"]
 )  # fmt: skip
+WORK = {"svhn_zoo": "zoo", "digits_search": "digits_search"}  # the module that trains and registers
 WRITES = (
     "create_run", "update_run", "log_batch", "log_inputs", "log_figure", "log_dict", "log_table", "set_terminated",
     "create_registered_model", "create_model_version", "set_registered_model_alias",
@@ -51,10 +52,10 @@ def attempt(entry: str, arguments: list[str], die_at: int, environment: dict[str
     log = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    module = importlib.import_module(f"entrypoints.{entry}")
-    count = arm(module, die_at)
+    main = importlib.import_module(f"entrypoints.{entry}").main
+    count = arm(importlib.import_module(f"entrypoints.{WORK[entry]}"), die_at)
     try:
-        module.main(arguments, standalone_mode=True)
+        main(arguments, standalone_mode=True)
     finally:
         Path("events.txt").write_text(str(next(count)))
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -189,11 +190,12 @@ def test_trials_are_child_runs_that_a_killed_search_takes_up_again(store):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two workers on this machine; they get the jobs of this file without having to import it."""
+    """Two workers on this machine, and a GPU that only Ray believes in; they get the jobs of this file without having
+    to import it."""
     import ray
 
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield Cluster()
     ray.shutdown()
 
@@ -275,8 +277,30 @@ def test_the_same_halving_on_ray(store, cluster):
 def test_a_cluster_that_is_too_small_is_said_in_a_line(cluster):
     with pytest.raises(ValueError, match="a trial wants 3 CPU, the whole cluster has 2"):
         run(1, cluster=replace(cluster, cpus=3))
-    with pytest.raises(ValueError, match=r"a trial wants 0\.5 GPU, the whole cluster has 0"):
-        run(1, cluster=replace(cluster, gpus=0.5))
+    with pytest.raises(ValueError, match="a trial wants 2 GPU, the whole cluster has 1"):
+        run(1, cluster=replace(cluster, gpus=2))
+
+
+@pytest.mark.parametrize(("gpus", "shared"), [(0.5, True), (1.0, False)])
+def test_trials_share_a_gpu_by_fractions(cluster, tmp_path, gpus, shared):
+    """Two trials, one GPU: with halves of it they meet there, with the whole of it the second one waits."""
+
+    def job(point, report):
+        (tmp_path / f"{point['x']} began").touch()
+        until = time.monotonic() + (60 if shared else 3)
+        while len(list(tmp_path.glob("* began"))) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        met = len(list(tmp_path.glob("* began"))) - len(list(tmp_path.glob("* ended")))
+        report({"epoch": 1, "score": float(met), "metrics": {"gpu": int(os.environ["CUDA_VISIBLE_DEVICES"])}})
+        (tmp_path / f"{point['x']} ended").touch()
+
+    seen = []
+    log = Silent()
+    log.epoch = lambda trial, epoch, metrics: seen.append(metrics["gpu"])
+    trials = engine.spread(job, [{"x": 1}, {"x": 2}], log, replace(cluster, cpus=0.5, gpus=gpus))
+    assert [trial.error for trial in trials] == ["", ""]
+    assert seen == [0, 0]  # both on the only one
+    assert max(trial.score for trial in trials) == (2 if shared else 1)
 
 
 # ------------------------------------------------------------------------------------------ svhn_zoo
@@ -327,7 +351,7 @@ def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
             raise KeyboardInterrupt
         try_recipe(point, report, **work)
 
-    monkeypatch.setattr(svhn_zoo, "try_recipe", interrupted)
+    monkeypatch.setattr("entrypoints.zoo.try_recipe", interrupted)
     assert zoo("--search", "4").exit_code == 1
     [top] = runs("zoo")
     assert [run.info.status for run in (top, *runs("trial"))] == ["KILLED", "KILLED", "FINISHED"]
@@ -339,27 +363,54 @@ def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
     assert "searched another space than this program has for lenet5" in result.output.splitlines()[-1]
     MlflowClient().set_tag(top.info.run_id, "spaces", spaces)
 
-    monkeypatch.setattr(svhn_zoo, "try_recipe", try_recipe)
+    monkeypatch.setattr("entrypoints.zoo.try_recipe", try_recipe)
     result = zoo("--resume", top.info.run_id)
     assert result.exit_code == 0, result.output
     assert "LeNet-5 trial 3:" in result.output
     check_zoo(4)
 
 
-def test_a_driver_that_was_killed_goes_on_with_exactly_what_is_missing(store, cluster):
-    command = [sys.executable, "-m", "entrypoints.svhn_zoo", *TINY, "--search", "5", "--engine", "ray"]
+def killed(arguments: list[str], ready: Callable[[], bool]) -> str:
+    """A zoo on a Ray of its own whose process is killed as soon as it is `ready`; the id of its run."""
+    command = [sys.executable, "-m", "entrypoints.svhn_zoo", *TINY, *arguments, "--engine", "ray"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while process.poll() is None and "FINISHED" not in {run.info.status for run in runs("trial")}:
+        while process.poll() is None and not ready():
             time.sleep(0.05)
         assert process.poll() is None, "ended by itself"
     finally:
         process.kill()
         process.wait()
+    return runs("zoo")[0].info.run_id
+
+
+def test_networks_whose_driver_was_killed_go_on_from_their_checkpoints(store, cluster):
+    arguments = ["--images", "3000", "--epochs", "6", "--seeds", "2"]
+    run_id = killed(arguments, lambda: any("val_accuracy" in run.data.metrics for run in runs("network")))
+    began = {run.info.run_id for run in runs("network")}
+    assert "FINISHED" not in {run.info.status for run in runs("network")}
+    result = zoo(*arguments, "--resume", run_id)
+    assert result.exit_code == 0, result.output
+    everything = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    networks = runs("network")
+    assert began <= {run.info.run_id for run in networks}
+    assert {run.info.run_name: run.data.params["seed"] for run in networks} == {
+        f"lenet5 / svhn_zoo / seed {seed}": str(seed) for seed in (0, 1)
+    }
+    assert {(run.data.params["epochs"], run.data.params["images"]) for run in networks} == {("6", "3000")}
+    for run in networks:
+        steps = [m.step for m in MlflowClient().get_metric_history(run.info.run_id, "val_accuracy")]
+        assert steps == list(range(1, 7))
+    assert not Path("checkpoints").exists()
+
+
+def test_a_driver_that_was_killed_goes_on_with_exactly_what_is_missing(store, cluster):
+    run_id = killed(["--search", "5"], lambda: "FINISHED" in {run.info.status for run in runs("trial")})
     before = {run.info.run_id: run for run in runs("trial") if run.info.status == "FINISHED"}
     assert len(before) < 5
-    result = zoo("--resume", runs("zoo")[0].info.run_id)
+    result = zoo("--resume", run_id)
     assert result.exit_code == 0, result.output
     check_zoo(5)
     for run_id, run in before.items():

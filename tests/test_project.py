@@ -3,6 +3,8 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ def test_mlproject_and_click_agree(name):
 
 
 def test_every_entry_point_has_its_file():
-    files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "options", "zoo"}
     assert files == set(QUESTIONS)
 
 
@@ -58,6 +60,12 @@ def test_imports_run_one_way(folder, forbidden):
     for path in files:
         allowed = {"click"} if path.name == "serve.py" else set()  # a command, but none that `mlflow run` may record
         assert not imported(path) & forbidden - allowed, path
+
+
+def test_the_zoos_help_waits_for_no_heavy_import():
+    code = "import sys, entrypoints.svhn_zoo; print({'torch', 'mlflow', 'numpy', 'ray'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_requirements_are_pinned():

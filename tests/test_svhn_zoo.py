@@ -21,7 +21,8 @@ from dl import claims
 from dl.data import svhn
 from dl.models import ZOO
 from dl.models.document import ABLATION, DOCUMENT
-from entrypoints.svhn_zoo import NOTICE, alone, main
+from entrypoints.svhn_zoo import main
+from entrypoints.zoo import NOTICE, alone
 from tests.test_svhn import write_pair
 
 EPOCH_METRICS = {
@@ -226,7 +227,7 @@ def interrupted(store, root, monkeypatch) -> str:
 
     with monkeypatch.context() as patch:
         patch.setitem(ZOO, "alexnet", replace(ZOO["alexnet"], quick=replace(ZOO["lenet5"].quick, build=stop)))
-        patch.setattr("entrypoints.svhn_zoo.flops", lambda plan: 0)
+        patch.setattr("entrypoints.zoo.flops", lambda plan: 0)
         assert zoo("--models", "lenet5,alexnet", "--data-dir", str(root), "--epochs", "1").exit_code != 0
     return parent().info.run_id
 

@@ -28,7 +28,7 @@ def zoo(tmp_path_factory):
         small = replace(ZOO["lenet5"].quick, recipe=replace(ZOO["lenet5"].quick.recipe, batch_size=32))
         for name, architecture in ZOO.items():
             patch.setitem(ZOO, name, replace(architecture, quick=small))
-        patch.setitem(svhn_zoo.SIZES, "quick", (96, 50, 50))
+        patch.setattr("entrypoints.zoo.SIZES", {"quick": (96, 50, 50)})
         mlflow.set_tracking_uri(url)
         arguments = ["--dataset", "street-digits", "--epochs", "3", "--preset", "quick", "--device", "cpu"]
         result = CliRunner().invoke(svhn_zoo.main, arguments)

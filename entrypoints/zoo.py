@@ -1,0 +1,717 @@
+"""The work of `svhn_zoo`: networks trained, searched for, resumed, compared and registered."""
+
+import fcntl
+import json
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+import click
+import numpy as np
+import torch
+import torch.distributed as dist
+from mlflow import MlflowClient
+from mlflow.entities import Run as Record
+from tqdm import tqdm
+
+from dl import claims
+from dl import engine as engines
+from dl.checkpoint import Checkpoints
+from dl.data import Data, MissingError, street_digits, svhn
+from dl.models import ZOO, Plan, Raw, flops, parameters
+from dl.models.document import ABLATION, DOCUMENT, shrunk
+from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
+from dl.models.plan import space
+from dl.plots import zoo as plots
+from dl.train import DivergedError, Epoch, fit, pick_device, predict
+from tracking.registry import register
+from tracking.run import Run, find, start
+from tracking.trials import recording
+
+SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
+NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers say nothing about SVHN."
+
+
+def run_zoo(resume: str, asked: dict) -> None:
+    """The command, with its options. Raises click's exceptions where they make no sense."""
+    before = reopen(resume, asked) if resume else None
+    options = asked | decided(before) if before else asked
+    names, seeds = pick_networks(options["models"]), range(options["seed"], options["seed"] + options["seeds"])
+    try:
+        cluster = engines.pick(*(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device")))
+        device = pick_device(cluster.device if cluster else options["device"])
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--device") from error
+    preset, recipe = options["preset"], options["recipe"]
+    if preset == "auto":
+        preset = "full" if device.type == "cuda" else "quick"
+    with processes(device) as (rank, world):
+        plans = {
+            entry: [
+                plan(entry, preset, options["epochs"], options["images"], seed, world)
+                for seed in (seeds[:1] if ablated(entry) else seeds)
+            ]
+            for entry in entries(names, recipe)
+        }
+        data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
+        if world > 1 and (options["search"] or cluster):
+            raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
+        if cluster:
+            reach(cluster)
+        spaces = spaces_of(plans, options["search"])
+        if before:
+            check(before, data, spaces)
+        if rank:
+            follow(plans, data, device)
+        else:
+            search = Search(options["search"], spaces, cluster)
+            lead(plans, data, device, preset, recipe, before, recorded(before, asked), search)
+
+
+def lead(
+    plans: dict[str, list[Plan]],
+    data: Data,
+    device: torch.device,
+    preset: str,
+    recipe: str,
+    before: Record | None,
+    asked: dict,
+    search: "Search",
+) -> None:
+    """The whole run, and all that is written; of several processes the first one does this."""
+    tags = {
+        "question": 4, "kind": "zoo", "dataset": data.name, "preset": preset, "recipe": recipe, "device": device.type,
+    }  # fmt: skip
+    done, rows, failed, remarks = {}, [], {}, []
+    held = alone(checkpoints_of(before)) if before else None
+    with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags, before and before.info.run_id) as run:
+        folder = checkpoints_of(before) if before else Path("checkpoints", run.id).absolute()
+        held = held or alone(folder)
+        run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
+        click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
+        for part in ("train", "val", "test"):
+            split = getattr(data, part)
+            run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
+        contests = {
+            entry: look(run, entry, repeats, data, folder, device, search) if shipped(entry) else {"": repeats}
+            for entry, repeats in plans.items()
+        }
+        if search.cluster:
+            train_on_ray(run, contests, data, folder, search.cluster)
+        for name, contest in contests.items():
+            tried = {
+                recipe: [
+                    train(run, name, number, plan, data, device, folder, recipe) for number, plan in enumerate(repeats)
+                ]
+                for recipe, repeats in contest.items()
+            }
+            trained, remark = better(title_of(name), tried)
+            remarks += [remark] if search.count and shipped(name) else []
+            rows.append(crown(run, name, trained, data, device))
+            done[name] = trained
+            failed |= {each.label: each.row["error"] for each in trained if "error" in each.row}
+            click.echo(one_line(rows[-1]))  # a log file has no progress bar
+        share(None)
+        summarise(run, rows, done, failed, data, preset, remarks)
+    Path(held.name).unlink(missing_ok=True)
+    for empty in (folder, folder.parent):
+        with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
+            empty.rmdir()
+    click.echo(as_markdown(rows))
+    if data.name != "svhn":
+        click.secho(NOTICE, fg="yellow", err=True)
+    if failed:
+        raise click.ClickException(
+            f"{len(failed)} of {sum(map(len, plans.values()))} networks failed: {', '.join(failed)}"
+        )
+
+
+# ------------------------------------------------------------------------------------------ going on with a run
+
+
+def reopen(run_id: str, asked: dict) -> Record:
+    """The run that is to go on. UsageError where it cannot, or was asked for something else."""
+    client = MlflowClient()
+    try:
+        record = find(client, run_id)
+    except LookupError as error:
+        raise click.UsageError(str(error.args[0])) from error
+    if record.data.tags.get("kind") != "zoo":
+        raise click.UsageError(f"run {run_id} is no run of svhn_zoo")
+    if record.info.status == "FINISHED":
+        raise click.UsageError(f"run {run_id} is finished: there is nothing to resume")
+    if not set(asked) <= set(record.data.params):
+        client.set_terminated(run_id, "KILLED")
+        raise click.UsageError(f"run {run_id} died before it had recorded its options: start a new one")
+    there = recorded(record, asked)
+    defaults = {option.name: option.default for option in click.get_current_context().command.params}
+    # `mlflow run` passes every option: one that has its default was not asked for
+    other = [key for key in asked if asked[key] not in (there[key], defaults[key])]
+    if other:
+        found = ", ".join(f"--{key.replace('_', '-')} {there[key]} (here {asked[key]})" for key in other)
+        raise click.UsageError(f"run {run_id} was started with {found}: leave that out, or start a new run")
+    return record
+
+
+def checkpoints_of(record: Record) -> Path:
+    """Where that run's checkpoints lie, wherever this command was started."""
+    return Path(record.data.tags.get("checkpoints") or Path("checkpoints", record.info.run_id).absolute())
+
+
+def alone(folder: Path) -> IO:
+    """Keep other processes out of that run, until this command or its process ends, however that happens.
+
+    ClickException where another one is in it: two that write to the same runs would double everything.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = open(folder / "lock", "w")  # noqa: SIM115
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        held.close()
+        raise click.ClickException(f"run {folder.name} is still going on in another process: end that first") from error
+    if context := click.get_current_context(silent=True):
+        context.call_on_close(held.close)
+    return held
+
+
+def recorded(record: Record | None, asked: dict) -> dict:
+    """The options as the run has them."""
+    if record is None:
+        return asked
+    types = {option.name: option for option in click.get_current_context().command.params}
+    return {key: types[key].type.convert(record.data.params[key], types[key], None) for key in asked}
+
+
+def decided(record: Record) -> dict:
+    """The options of the run, and what it made of those that left a choice."""
+    options = click.get_current_context().command.params
+    asked = recorded(record, {option.name: None for option in options if option.name != "resume"})
+    return asked | {key: record.data.tags[key] for key in ("dataset", "preset", "device")}
+
+
+def check(record: Record, data: Data, spaces: dict[str, str]) -> None:
+    """ClickException where the run had other data, or searched other spaces, than there are now."""
+    searched = json.loads(record.data.tags.get("spaces", "{}"))
+    if other := [name for name in searched if searched[name] != spaces.get(name)]:
+        raise click.ClickException(
+            f"run {record.info.run_id} searched another space than this program has for {', '.join(other)}: "
+            "start a new run"
+        )
+    there = {each.dataset.name: each.dataset.digest for each in record.inputs.dataset_inputs}
+    for part in ("train", "val", "test"):
+        digest = getattr(data, part).digest()
+        if there.get(f"{data.name}-{part}", digest) != digest:
+            raise click.ClickException(
+                f"run {record.info.run_id} had other {data.name} images ({part}: {there[f'{data.name}-{part}']}, "
+                f"here {digest}): bring those back, or start a new run"
+            )
+
+
+# ------------------------------------------------------------------------------------------ several processes
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[tuple[int, int]]:
+    """Rank and number of the processes that train each network together: torchrun's, else one."""
+    if "RANK" not in os.environ:
+        yield 0, 1
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+def share(job: tuple[str, int] | None) -> tuple[str, int] | None:
+    """The first process says to the others what is trained next: name of the network and number of its plan."""
+    if not dist.is_initialized():
+        return job
+    box = [job]
+    dist.broadcast_object_list(box)
+    return box[0]
+
+
+def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> None:
+    """What the other processes do: train with the first one, and write nothing."""
+    while job := share(None):
+        name, number = job
+        plan = plans[name][number]
+        with suppress(DivergedError):  # in all of them alike
+            fit(build(plan, data)[0], thinned(plan, data), plan.recipe, device)
+
+
+# ------------------------------------------------------------------------------------------ search and scale-out
+
+
+@dataclass(frozen=True)
+class Search:
+    count: int  # trials a network; 0: none
+    spaces: dict[str, str]  # digest of each network's space
+    cluster: engines.Cluster | None
+
+
+def reach(cluster: engines.Cluster) -> None:
+    """ClickException where it cannot be reached, or is too small for one trial."""
+    try:
+        engines.connect(cluster)
+    except (ValueError, ConnectionError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
+    """What tells whether a resumed search still has the space that it began with."""
+    try:
+        searched = {name: repeats for name, repeats in plans.items() if count and shipped(name)}
+        if count and not searched:
+            raise ValueError("the search is around a tuned recipe; the document's is not searched")
+        found = {name: space(shortened(repeats[0])) for name, repeats in searched.items()}
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--search") from error
+    return {name: engines.digest({key: str(value) for key, value in each.items()}) for name, each in found.items()}
+
+
+def look(
+    run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: Search
+) -> dict[str, list[Plan]]:
+    """The plans that are to compete: the shipped ones (""), and those with the recipe that a search has `found`."""
+    if not search.count:
+        return {"": repeats}
+    title, short = title_of(name), shortened(repeats[0])
+    expressions = space(short)
+    shipped = {key: getattr(short.recipe, key) for key in expressions}
+    work = {"data": replace(data, test=data.val), "device": device.type, "folder": folder / f"{name}-trials"}
+    job = partial(try_recipe, plan=short, **work)
+
+    def say(trial: engines.Trial) -> None:
+        end = trial.error or f"validation accuracy {trial.score:.1%} after {max(trial.scores)} epochs"
+        click.echo(f"{title} trial {trial.number}: {end}" + (", stopped early" if trial.stopped else ""))
+
+    def params(point: dict) -> dict:
+        return asdict(with_point(short, point).recipe)
+
+    with recording(run, f"svhn_zoo / {name}", {"network": name}, params, say) as log:
+        known = [engines.Trial(**row) for row in log.recall(shipped)]
+        seed, epochs = short.recipe.seed, short.recipe.epochs
+        trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
+    shutil.rmtree(work["folder"], ignore_errors=True)
+    whole = [trial for trial in trials if trial.score is not None and not trial.stopped]
+    best = max(whole, key=lambda trial: trial.score, default=None)
+    if best is None or best.point == shipped:
+        return {"": repeats}
+    return {"": repeats, "found": [with_point(plan, best.point) for plan in repeats]}
+
+
+def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained"], str]:
+    """The trainings with the recipe that is better on validation data, and what is to be said of it."""
+    if "found" not in tried:
+        return tried[""], f"{title}: no trial of the search was better than the shipped recipe."
+    scores = {
+        recipe: float(np.mean([each.row.get("val_accuracy", np.nan) for each in trained]))
+        for recipe, trained in tried.items()
+    }
+    best = max(tried, key=lambda recipe: np.nan_to_num(scores[recipe], nan=-1))  # the shipped one among equals
+    for recipe, trained in tried.items():
+        if recipe != best:
+            for each in trained:
+                each.checkpoints.remove()
+    shipped, found = (tried[recipe][0].plan.recipe for recipe in ("", "found"))
+    changes = ", ".join(f"{key} {value:.3g}" for key, value in asdict(found).items() if value != getattr(shipped, key))
+    return tried[best], (
+        f"{title}: trained in full, the best recipe of the search ({changes}) has a validation accuracy of "
+        f"{scores['found']:.1%}, the shipped one {scores['']:.1%}: the {best or 'shipped'} one goes on."
+    )
+
+
+def train_on_ray(
+    run: Run, contests: dict[str, dict[str, list[Plan]]], data: Data, folder: Path, cluster: engines.Cluster
+) -> None:
+    """Train all networks side by side, each up to the checkpoint of its last epoch, from which `train` goes on."""
+    plans, names = {}, {}
+    for name, contest in contests.items():
+        for recipe, repeats in contest.items():
+            for plan in repeats:
+                if not run.result(name_of(name, plan, recipe), "result.json"):
+                    key = key_of(name, plan, recipe)
+                    plans[key], names[key] = plan, (name.partition(" / ")[0], name_of(name, plan, recipe))
+
+    class Log:
+        def __init__(self, stack: ExitStack):
+            self.stack, self.open = stack, {}
+
+        def began(self, trial: engines.Trial) -> None:
+            name, child = names[trial.point["network"]]
+            stack = self.stack.enter_context(ExitStack())
+            plan = plans[trial.point["network"]]
+            tags = {"kind": "network", "network": name, "trial_id": trial.id}
+            network = stack.enter_context(run.child(child, settings(plan, thinned(plan, data)), tags))
+            self.open[trial.number] = network, stack
+
+        def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
+            self.open[trial.number][0].metrics(metrics, epoch)
+
+        def ended(self, trial: engines.Trial) -> None:
+            self.open.pop(trial.number)[1].close()
+
+    job = partial(train_plan, plans=plans, data=replace(data, test=data.val), device=cluster.device, folder=folder)
+    with ExitStack() as stack:
+        engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
+    run.reread()
+
+
+def settings(plan: Plan, data: Data) -> dict:
+    """The parameters of a network's run, from its beginning on: what stands there cannot be changed."""
+    return asdict(plan.recipe) | {"size": plan.size, "images": len(data.train)}
+
+
+def name_of(name: str, plan: Plan, recipe: str) -> str:
+    """The child run's, of a network with a recipe: "" is the shipped one. The network first: the UI cuts long names."""
+    return " / ".join(filter(None, (name, recipe, "svhn_zoo", f"seed {plan.recipe.seed}")))
+
+
+def key_of(name: str, plan: Plan, recipe: str) -> str:
+    """Of the folder of its checkpoints."""
+    return "-".join(filter(None, (name, recipe, f"seed{plan.recipe.seed}"))).replace(" / ", "-").replace(" ", "-")
+
+
+# ------------------------------------------------------------------------------------------ one network
+
+
+def pick_networks(models: str) -> list[str]:
+    if models == "all":
+        return list(ZOO)
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in ZOO]:
+        raise click.BadParameter(
+            f"unknown network {', '.join(unknown)}: known are {', '.join(ZOO)}, and all", param_hint="--models"
+        )
+    if not names:
+        raise click.BadParameter(f"names no network: known are {', '.join(ZOO)}, and all", param_hint="--models")
+    return list(dict.fromkeys(names))
+
+
+def entries(names: list[str], recipe: str) -> list[str]:
+    """What is trained: "alexnet" by our recipe, "alexnet / document", "alexnet / another learning rate", ..."""
+    found = []
+    for name in names:
+        found += [f"{name} / document"] * (recipe != "tuned") + [name] * (recipe != "document")
+        if recipe == "both" and name == "alexnet":
+            found += [f"{name} / {arm}" for arm in ABLATION]
+    return found
+
+
+def shipped(entry: str) -> bool:
+    """Is it by our recipe?"""
+    return " / " not in entry
+
+
+def ablated(entry: str) -> bool:
+    return entry.partition(" / ")[2] in ABLATION
+
+
+def title_of(entry: str) -> str:
+    name, _, variant = entry.partition(" / ")
+    return ZOO[name].title + (f", {variant}" if variant else "")
+
+
+def plan(entry: str, preset: str, epochs: int, images: int, seed: int, world: int = 1) -> Plan:
+    """The plan of one of `entries`, with what the command line overrides."""
+    name, _, variant = entry.partition(" / ")
+    if variant:
+        chosen = DOCUMENT[name] if variant == "document" else ABLATION[variant]
+        chosen = chosen if preset == "full" else shrunk(chosen)
+    else:
+        chosen = getattr(ZOO[name], preset)
+    changed = replace(chosen.recipe, seed=seed, epochs=epochs or chosen.recipe.epochs)
+    if images and images < changed.batch_size:
+        raise click.BadParameter(
+            f"{images} are fewer than one batch of {name}: at least {changed.batch_size}", param_hint="--images"
+        )
+    if changed.batch_size % world:
+        raise click.UsageError(f"{name}'s batches of {changed.batch_size} cannot be shared out to {world} processes")
+    return replace(chosen, recipe=changed, images=images or chosen.images)
+
+
+def load(dataset: str, data_dir: str, preset: str, images: int, rank: int = 0) -> Data:
+    """The data set that was asked for; `auto` falls back to generated digits, loudly."""
+    train, val, test = SIZES[preset]
+    if dataset != "street-digits":
+        root = (os.environ.get("SVHN_ROOT") or "data") if data_dir == "auto" else data_dir
+        try:
+            data = svhn(root)
+            if preset == "full":
+                return data
+            return replace(data, val=data.val.thin(val), test=data.test.thin(test))
+        except MissingError as error:
+            if dataset == "svhn":
+                raise click.ClickException(str(error)) from error
+            if rank == 0:
+                click.secho(f"{error}\n{NOTICE}", fg="yellow", err=True)
+        except ValueError as error:  # a file that is there, but wrong: never trained around
+            raise click.ClickException(str(error)) from error
+    return street_digits(images or train, n_val=val, n_test=test)
+
+
+@dataclass
+class Trained:
+    """One training of one network, and what is left of it."""
+
+    label: str  # as in a list of failures
+    number: int  # among the trainings of that network
+    plan: Plan
+    row: dict  # of the table; with "error" where it failed
+    history: list[Epoch]
+    checkpoints: Checkpoints
+    model: Raw | None = None  # None: trained by an earlier process
+
+
+def train(
+    run: Run, name: str, number: int, plan: Plan, data: Data, device: torch.device, folder: Path, found: str = ""
+) -> Trained:
+    """One network with one seed in a child run: fitted, and scored once on the test data."""
+    recipe, title = plan.recipe, title_of(name)
+    architecture, _, variant = name.partition(" / ")
+    label, child_name = " ".join(filter(None, (title, found, f"seed {recipe.seed}"))), name_of(name, plan, found)
+    checkpoints = Checkpoints(folder / key_of(name, plan, found))
+    trained = Trained(label, number, plan, {}, [], checkpoints)
+    if over := run.result(child_name, "result.json"):
+        trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
+        return trained
+    data = thinned(plan, data)
+    model, weights = build(plan, data)
+    row = trained.row = {
+        "network": title, "parameters": parameters(model), "flops": flops(plan), "images": len(data.train),
+        "initial_weights": weights or "random",
+    }  # fmt: skip
+    params = settings(plan, data) | {key: row[key] for key in ("parameters", "flops")}
+    history, best = trained.history, 0.0
+    colour = plots.COLOURS[list(ZOO).index(architecture) % len(plots.COLOURS)]  # left to itself, the UI repeats some
+    tags = {"kind": "ablation" if ablated(name) else "network", "network": architecture, "mlflow.runColor": colour}
+    tags["recipe"] = found or variant or "tuned"
+    with run.child(child_name, params, tags) as child:
+        row["run_id"] = child.id
+        child.tags({"initial_weights": row["initial_weights"]})
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
+        with tqdm(total=recipe.epochs * an_epoch, desc=title, unit="img", unit_scale=True, disable=None) as bar:
+
+            def report(epoch: Epoch) -> None:
+                nonlocal best
+                history.append(epoch)
+                best = max(best, epoch.val_accuracy)
+                if epoch.micro_batch < recipe.batch_size // world_size():
+                    child.tags({"micro_batch": epoch.micro_batch})
+                child.metrics(metrics(epoch) | {"best_val_accuracy": best}, epoch.index)
+                bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
+                bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
+
+            try:
+                share((name, number))
+                fit(model, data, recipe, device, report, bar.update, checkpoints)
+            except torch.OutOfMemoryError:
+                row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
+            except DivergedError as error:
+                row["error"] = str(error)
+                child.json("result.json", {"row": row, "history": list(map(asdict, history))})
+                checkpoints.remove()
+        if "error" in row:
+            child.fail(row["error"])
+            return trained
+        logits, truth = predict(model, data.test.x, device), data.test.y.cpu()
+        accuracy = (logits.argmax(1) == truth).double().mean().item()
+        row |= {
+            "val_accuracy": history[-1].val_accuracy,
+            "test_accuracy": accuracy,
+            "test_accuracy_se": (accuracy * (1 - accuracy) / len(truth)) ** 0.5,
+            "test_loss": torch.nn.functional.cross_entropy(logits, truth).item(),
+            "images_per_second": float(np.median([epoch.images_per_second for epoch in history])),
+            "seconds": sum(epoch.epoch_seconds for epoch in history),
+            "peak_memory_bytes": peak_memory(device),
+        }
+        final = {key: row[key] for key in row if isinstance(row[key], float) and not hasattr(history[-1], key)}
+        child.metrics(final, history[-1].index)  # the last epoch's own are there: no key twice in a step
+        heading = f"{title} on {data.name}, test accuracy {accuracy:.1%}"
+        child.figure("curves.png", plots.curves(history, heading))
+        child.figure("confusion.png", plots.confusion(truth.numpy(), logits.argmax(1).numpy(), heading))
+        wrong = plots.mistakes(data.test.x.numpy(), truth.numpy(), logits.softmax(1).numpy(), heading)
+        child.figure("errors.png", wrong)
+        child.json("recipe.json", asdict(recipe))
+        child.json("result.json", {"row": row, "history": list(map(asdict, history))})
+    trained.model = model.cpu()
+    return trained
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch.device) -> dict:
+    """Register the training with the best validation accuracy, but for an ablation's; the row of the table."""
+    done = [each for each in trained if "error" not in each.row]
+    if not done:
+        return trained[0].row
+    best = max(done, key=lambda each: each.row["val_accuracy"])
+    child = run.view(best.row["run_id"])
+    version = child.tag("registered")
+    if version is None and not ablated(name):
+        if best.model is None:
+            best.model, _ = build(best.plan, data)
+            share((name, best.number))
+            fit(best.model, thinned(best.plan, data), best.plan.recipe, device, checkpoints=best.checkpoints)
+        title = f"{data.name}-{name.partition(' / ')[0]}"
+        version = register(
+            child, best.model, title, data.test.x[:2].numpy(), best.row["val_accuracy"],
+            {
+                "test_accuracy": f"{best.row['test_accuracy']:.6f}", "run": child.id,
+                "data_digest": thinned(best.plan, data).train.digest(),
+            },
+            also=f"{data.name}-zoo",
+        )  # fmt: skip
+        child.tags({"registered": version})
+    for each in done:
+        each.checkpoints.remove()
+    row = best.row | {"version": version, "seeds": len(done)}
+    if len(done) > 1:
+        for key in ("val_accuracy", "test_accuracy", "test_loss", "images_per_second", "seconds"):
+            row[key] = float(np.mean([each.row[key] for each in done]))
+        for key in ("val_accuracy", "test_accuracy"):
+            row[f"{key}_std"] = float(np.std([each.row[key] for each in done], ddof=1))
+    return row
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes: of the device for a GPU, else of this process since its start."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def summarise(
+    run: Run,
+    rows: list[dict],
+    trained: dict[str, list[Trained]],
+    failed: dict[str, str],
+    data: Data,
+    preset: str,
+    remarks: list[str],
+) -> None:
+    """Figures, table, verdicts and the note that answers the question, on the parent run."""
+    run.table("zoo.json", rows)
+    if failed:
+        run.fail("; ".join(f"{label} failed: {error}" for label, error in failed.items()))
+    done = {entry: row for entry, row in zip(trained, rows, strict=True) if "error" not in row}
+    # the networks to compare: ours where there are any, else the document's
+    shown = {entry: row for entry, row in done.items() if shipped(entry)} or done
+    if not shown:
+        return
+    best = max(shown.values(), key=lambda row: row["val_accuracy"])
+    run.metrics({"best_val_accuracy": best["val_accuracy"], "test_accuracy": best["test_accuracy"]})
+    if "test_accuracy_std" in best:
+        run.metrics({"test_accuracy_std": best["test_accuracy_std"]})
+    majority = data.test.y.bincount().max().item() / len(data.test)
+    title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
+    histories = {
+        row["network"]: next(each.history for each in trained[entry] if each.row["run_id"] == row["run_id"])
+        for entry, row in done.items()
+    }
+    compared = {row["network"]: histories[row["network"]] for row in shown.values()}
+    run.figure("comparison.png", plots.comparison(list(shown.values()), compared, majority, title))
+    both = {
+        ZOO[entry].title: {"document": histories[title_of(f"{entry} / document")], "tuned": histories[row["network"]]}
+        for entry, row in shown.items()
+        if f"{entry} / document" in done
+    }
+    if both:
+        run.figure("recipes.png", plots.recipes(both, majority, title))
+    arms = {
+        entry.partition(" / ")[2]: row | {"history": histories[row["network"]]}
+        for entry, row in done.items()
+        if ablated(entry)
+    }
+    if arms:
+        run.figure("ablation.png", plots.ablation(arms, majority, f"Why does AlexNet stick? {title}"))
+    verdicts = judge(trained, data, preset, majority)
+    run.json("claims.json", claims.rows(verdicts))
+    run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+    said = answer(list(shown.values()), best, majority, data, preset)
+    run.note("\n\n".join([said, *remarks, as_markdown(rows), claims.markdown(verdicts)]))
+
+
+def judge(trained: dict[str, list[Trained]], data: Data, preset: str, majority: float) -> list[claims.Verdict]:
+    """The document's five claims, by what was trained."""
+    runs = [
+        {
+            "network": entry.partition(" / ")[0],
+            "recipe": entry.partition(" / ")[2] or "tuned",
+            "val_accuracy": [epoch.val_accuracy for epoch in each.history],
+            "val_loss": [epoch.val_loss for epoch in each.history],
+            "val_images": len(data.val),
+            **{key: each.row[key] for key in ("test_accuracy", "initial_weights")},
+        }
+        for entry, repeats in trained.items()
+        for each in repeats
+        if "error" not in each.row
+    ]
+    return claims.judge_q4(runs, majority, {"dataset": data.name, "preset": preset, "test_images": len(data.test)})
+
+
+def answer(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:
+    """The question's answer in a few sentences, all from the measured rows."""
+    stuck = [row["network"] for row in done if row["test_accuracy"] < majority + 3 * row["test_accuracy_se"]]
+    lines = [
+        f"**{best['network']}** has the best validation accuracy ({best['val_accuracy']:.1%}) and a test accuracy of "
+        f"{best['test_accuracy']:.1%} ± {scatter(best):.1%} ("
+        + (f"standard deviation over {best['seeds']} seeds)." if best["seeds"] > 1 else "standard error)."),
+        f"{'Always' if stuck else 'None ends at'} the most frequent digit ({majority:.1%} of the test images)"
+        + (f": {', '.join(stuck)}." if stuck else "."),
+        f"Data: {data.name}; preset: {preset}.",
+    ]
+    if data.name != "svhn":
+        lines.insert(0, f"**{NOTICE}**")
+    if preset == "quick":
+        lines.append("A quick run shows that everything works; it does not rank the networks: see the `full` preset.")
+    return "\n\n".join(lines)
+
+
+def one_line(row: dict) -> str:
+    if "error" in row:
+        return f"{row['network']}: failed: {row['error']}"
+    return (
+        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
+        + (f"over {row['seeds']} seeds, " if row["seeds"] > 1 else "")
+        + f"after {row['seconds']:,.0f} s"
+        + (f", registered version {row['version']}" if row["version"] else "")
+    )
+
+
+def scatter(row: dict) -> float:
+    """Standard deviation over the seeds; of one seed the standard error over the test images."""
+    return row.get("test_accuracy_std", row["test_accuracy_se"])
+
+
+def as_markdown(rows: list[dict]) -> str:
+    lines = [
+        "| network | seeds | test accuracy | val accuracy | parameters | MFLOP an image | images | images/s "
+        "| seconds |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if "error" in row:
+            lines.append(f"| {row['network']} | | failed: {row['error']} | | {row['parameters']:,} | | | | |")
+            continue
+        lines.append(
+            f"| {row['network']} | {row['seeds']} | {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
+            f"| {row['val_accuracy']:.1%} | {row['parameters']:,} | {row['flops'] / 1e6:,.1f} | {row['images']:,} "
+            f"| {row['images_per_second']:,.0f} | {row['seconds']:,.1f} |"
+        )
+    return "\n".join(lines)
