@@ -93,6 +93,6 @@ FULL_101 = Plan(resnet101, Recipe(lr=0.1))
 
 # On two cores ImageNet's stem buys eight to fifteen times as many images a second
 SHORT = replace(QUICK_RECIPE, batch_size=32, lr=1e-3)
-QUICK_18 = Plan(partial(resnet18, "imagenet"), replace(SHORT, batch_size=64), images=6000)
+QUICK_18 = Plan(partial(resnet18, "imagenet"), replace(SHORT, batch_size=64, epochs=6), images=6000)
 QUICK_50 = Plan(partial(resnet50, "imagenet"), SHORT, images=1600)
-QUICK_101 = Plan(partial(resnet101, "imagenet"), SHORT, images=1152)
+QUICK_101 = Plan(partial(resnet101, "imagenet"), SHORT, images=1024)
