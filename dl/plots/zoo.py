@@ -94,9 +94,9 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
         axes.margins(x=0.2, y=0.15)
     tidy(by_epoch, "Validation accuracy over epochs", "epoch", "accuracy")
     tidy(by_time, "Validation accuracy over time", "seconds of training and validation", "accuracy")
-    bars = "deviation over the seeds" if any("test_accuracy_std" in row for row in rows) else "error"
-    tidy(by_size, "Test accuracy against size", "parameters", f"accuracy (bars: one standard {bars})")
-    tidy(by_cost, "Test accuracy against cost", "FLOPs an image, forward", f"accuracy (bars: one standard {bars})")
+    bars = "deviation" if any("test_accuracy_std" in row for row in rows) else "error"
+    tidy(by_size, "Test accuracy against size", "parameters", f"accuracy (± one standard {bars})")
+    tidy(by_cost, "Test accuracy against cost", "FLOPs an image, forward", f"accuracy (± one standard {bars})")
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_time.set_xscale("log")
     for axes in (by_epoch, by_time, by_size, by_cost):
