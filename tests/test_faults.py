@@ -167,8 +167,8 @@ def test_two_processes_train_as_one_and_resume_as_one(store, images):
     alone, both, resumed = (by_name("network", run.info.run_id) for run in records("zoo"))
     assert resumed == both
     [one], [two] = alone.values(), both.values()
-    for key in ("train_loss", "val_loss", "grad_norm"):
-        np.testing.assert_allclose([v for _, v in two[key]], [v for _, v in one[key]], rtol=1e-5)
+    for key, rtol in (("train_loss", 1e-5), ("val_loss", 1e-5), ("grad_norm", 1e-4)):
+        np.testing.assert_allclose([v for _, v in two[key]], [v for _, v in one[key]], rtol=rtol)
     assert nothing_runs()
 
 
