@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -27,19 +28,27 @@ WRITES = (
 )  # fmt: skip
 
 
-def run(entry: str, arguments: list[str], die_at: int = 0, environment: dict[str, str] | None = None):
-    """Start `python -m entrypoints.ENTRY ARGUMENTS` here; it kills itself (-9) at its event number `die_at`."""
+def run(
+    entry: str,
+    arguments: list[str],
+    die_at: int = 0,
+    environment: dict[str, str] | None = None,
+    dtype: torch.dtype = torch.float32,
+):
+    """Start `python -m entrypoints.ENTRY ARGUMENTS` here; it kills itself (-9) at its event number `die_at`. Networks
+    of svhn_zoo compute in `dtype`."""
     given = {"MLFLOW_TRACKING_URI": os.environ["MLFLOW_TRACKING_URI"], **(environment or {})}
-    process = CONTEXT.Process(target=attempt, args=(entry, arguments, die_at, given, os.getcwd()))
+    process = CONTEXT.Process(target=attempt, args=(entry, arguments, die_at, given, os.getcwd(), dtype))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # for the server, which the first start starts
         process.start()
     return process
 
 
-def attempt(entry: str, arguments: list[str], die_at: int, environment: dict[str, str], folder: str) -> None:
+def attempt(
+    entry: str, arguments: list[str], die_at: int, environment: dict[str, str], folder: str, dtype: torch.dtype
+) -> None:
     import mlflow
-    import torch
 
     import dl.train
 
@@ -48,12 +57,16 @@ def attempt(entry: str, arguments: list[str], die_at: int, environment: dict[str
     os.environ.update(environment)
     mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
     torch.set_num_threads(1)
-    dl.train.has_bf16 = lambda device: False  # two processes must agree to 1e-5
+    dl.train.has_bf16 = lambda device: False
     log = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     main = importlib.import_module(f"entrypoints.{entry}").main
-    count = arm(importlib.import_module(f"entrypoints.{WORK[entry]}"), die_at)
+    module = importlib.import_module(f"entrypoints.{WORK[entry]}")
+    if dtype != torch.float32:
+        build = module.build
+        module.build = lambda *args: ((made := build(*args))[0].to(dtype), made[1])
+    count = arm(module, die_at)
     try:
         main(arguments, standalone_mode=True)
     finally:

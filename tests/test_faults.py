@@ -48,13 +48,15 @@ def records(kind: str, parent: str = "") -> list[mlflow.entities.Run]:
     return MlflowClient().search_runs(["0"], query, order_by=["attributes.start_time ASC"])
 
 
-def finish(entry: str, arguments: list[str], kind: str, rng: random.Random, events: int, kills: int) -> tuple[str, int]:
+def finish(
+    entry: str, arguments: list[str], kind: str, rng: random.Random, events: int, kills: int, **how
+) -> tuple[str, int]:
     """Start, kill, resume, kill, ... until the run ends by itself: its id, and how often it was killed."""
     killed, known = 0, {run.info.run_id for run in records(kind)}
     command = arguments
     while True:
         # a third of the way at most: many deaths a run, and as it gets on they come to all of its parts
-        process = faults.run(entry, command, rng.randint(1, events // 3) if killed < kills else 0)
+        process = faults.run(entry, command, rng.randint(1, events // 3) if killed < kills else 0, **how)
         process.join(120)
         output = Path("output.txt").read_text() if Path("output.txt").exists() else ""
         if process.exitcode == 0:
@@ -95,9 +97,9 @@ def nothing_runs() -> bool:
     return not MlflowClient().search_runs(["0"], "attributes.status = 'RUNNING'")
 
 
-def whole(entry: str, arguments: list[str], kind: str) -> tuple[str, int]:
+def whole(entry: str, arguments: list[str], kind: str, **how) -> tuple[str, int]:
     """A run that nothing happens to: its id, and its number of events."""
-    run_id, _ = finish(entry, arguments, kind, random.Random(0), 0, kills=0)
+    run_id, _ = finish(entry, arguments, kind, random.Random(0), 0, kills=0, **how)
     return run_id, int(Path("events.txt").read_text())
 
 
@@ -146,9 +148,12 @@ def pair(arguments: list[str], die_at: int = 0) -> list[int | None]:
     """Two processes as torchrun starts them, and ends them where the first one dies; their exit codes."""
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(faults.free_port())}
     started = [
-        faults.run("svhn_zoo", arguments, die_at * (rank == 0), group | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        faults.run(
+            "svhn_zoo", arguments, die_at * (rank == 0), group | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            dtype=torch.float64,
+        )
         for rank in range(2)
-    ]
+    ]  # fmt: skip
     started[0].join(120)
     if started[0].exitcode:
         started[1].kill()
@@ -157,18 +162,20 @@ def pair(arguments: list[str], die_at: int = 0) -> list[int | None]:
 
 
 def test_two_processes_train_as_one_and_resume_as_one(store, images):
+    """In float64: the order of a sum's terms makes float32 weights differ by 1e-7, and that is enough to hand a
+    gradient from one of two pixels to the other where a maximum is all but tied (1e-4 of the norm, 8 seeds of 120)."""
     arguments = [
         "--models", "lenet5", "--epochs", "2", "--dataset", "svhn", "--data-dir", str(images), "--device", "cpu",
     ]  # fmt: skip
-    _, events = whole("svhn_zoo", arguments, "zoo")
+    _, events = whole("svhn_zoo", arguments, "zoo", dtype=torch.float64)
     assert pair(arguments) == [0, 0], Path("output.txt").read_text()
     assert pair(arguments, events // 2)[0] == -signal.SIGKILL
     assert pair(["--resume", records("zoo")[2].info.run_id, "--device", "cpu"]) == [0, 0]
     alone, both, resumed = (by_name("network", run.info.run_id) for run in records("zoo"))
     assert resumed == both
     [one], [two] = alone.values(), both.values()
-    for key, rtol in (("train_loss", 1e-5), ("val_loss", 1e-5), ("grad_norm", 1e-4)):
-        np.testing.assert_allclose([v for _, v in two[key]], [v for _, v in one[key]], rtol=rtol)
+    for key in ("train_loss", "val_loss", "grad_norm"):
+        np.testing.assert_allclose([v for _, v in two[key]], [v for _, v in one[key]], rtol=1e-6)
     assert nothing_runs()
 
 
