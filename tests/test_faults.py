@@ -162,8 +162,8 @@ def pair(arguments: list[str], die_at: int = 0) -> list[int | None]:
 
 
 def test_two_processes_train_as_one_and_resume_as_one(store, images):
-    """In float64: the order of a sum's terms makes float32 weights differ by 1e-7, and that is enough to hand a
-    gradient from one of two pixels to the other where a maximum is all but tied (1e-4 of the norm, 8 seeds of 120)."""
+    """In float64: the order of a sum's terms lets float32 weights differ in their last digits, and where a maximum is
+    all but tied that hands a gradient from one pixel to another."""
     arguments = [
         "--models", "lenet5", "--epochs", "2", "--dataset", "svhn", "--data-dir", str(images), "--device", "cpu",
     ]  # fmt: skip
