@@ -1,7 +1,7 @@
 """Everything that wants a GPU, in two commands of at most ten minutes each. See README.md beside this file.
 
     python docs/results/gpu.py zoo OUT     the six networks by their full recipes, ten epochs, bf16
-    python docs/results/gpu.py rest OUT    the digits grid, compiled networks, profiles, agreement of GPU and CPU
+    python docs/results/gpu.py rest OUT    the digits grid, GPU beside CPU in questions 1 to 3, profiles, torch.compile
 
 It needs torch, torchvision, numpy, scipy, scikit-learn and matplotlib, neither mlflow nor hyperopt. OUT gets a
 Markdown table and the numbers as JSON after every step, so that a command which is cut short loses nothing.
@@ -12,15 +12,20 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import numpy as np
 import torch
 import torchvision
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from dl import landscape, logistic
 from dl.data import Data, digits, street_digits
 from dl.data.digits import resplit
 from dl.models import ZOO, Raw, flops, parameters
@@ -49,13 +54,31 @@ class Results:
         self.rows.append(row)
         print(row, flush=True)
         self.path.with_suffix(".json").write_text(json.dumps({"where": self.where, "rows": self.rows}, indent=1))
-        keys = list(dict.fromkeys(key for each in self.rows for key in each if not isinstance(each[key], list)))
-        lines = ["; ".join(f"{key}: {value}" for key, value in self.where.items()), ""]
-        lines += ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+        lines, heads = ["; ".join(f"{key}: {value}" for key, value in self.where.items())], None
         for each in self.rows:
-            cells = (each.get(key, "") for key in keys)
-            lines.append("| " + " | ".join(f"{c:,.4g}" if isinstance(c, float) else str(c) for c in cells) + " |")
+            cells = {key: value for key, value in each.items() if not isinstance(value, list)}
+            if heads != list(cells):  # rows of another kind: a table of their own
+                heads = list(cells)
+                lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+            told = (f"{cell:,.4g}" if isinstance(cell, float) else str(cell) for cell in cells.values())
+            lines.append("| " + " | ".join(told) + " |")
         self.path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+class Compiled(nn.Module):
+    """Trains through torch.compile and is scored as it is: one shape and one mode, so one compilation.
+
+    Whatever cannot be compiled, or is compiled too often, is an error, where torch would go on without compiling.
+    """
+
+    def __init__(self, model: nn.Module, backend: str):
+        super().__init__()
+        torch.compiler.reset()  # the limit of compilations of a function counts those of all networks
+        self.model = model
+        self.fast = torch.compile(model.forward, fullgraph=True, dynamic=False, backend=backend)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fast(x) if self.training else self.model(x)
 
 
 def plan_of(name: str, small: bool):
@@ -74,7 +97,7 @@ def one(results: Results, name: str, data: Data, device: torch.device, small: bo
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     backend = "inductor" if device.type == "cuda" else "aot_eager"  # a miniature need not wait for a C++ compiler
-    history = fit(torch.compile(model, backend=backend) if compiled else model, data, recipe, device)
+    history = fit(Compiled(model, backend) if compiled else model, data, recipe, device)
     if device.type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began
@@ -102,6 +125,42 @@ def zoo(results: Results, device: torch.device, small: bool, until: float) -> No
             break
 
 
+def agree(results: Results, what: str, device: torch.device, compute: Callable[[str], Tensor]) -> None:
+    """The same numbers on the CPU and on `device`."""
+    found, seconds = [], []
+    for kind in ("cpu", device.type):
+        compute(kind)  # warm
+        began = time.perf_counter()
+        found.append(compute(kind).cpu())
+        seconds.append(time.perf_counter() - began)
+    results.add(what=f"{what}, GPU beside CPU", largest_difference=(found[0] - found[1]).abs().max().item(),
+                largest=found[0].abs().max().item(), cpu_seconds=seconds[0], gpu_seconds=seconds[1])  # fmt: skip
+
+
+def agreements(results: Results, device: torch.device, small: bool, repeat: list[Repeat]) -> None:
+    """The population trainer, the races of question 1 and the Hessians of question 2."""
+    # without dropout, whose noise differs between devices, and over few steps: beyond them rounding is chaotic
+    calm = [c for c in GRID if (c.h1, c.h2, c.dropout) == (384, 24, 0.0) and c.lr <= 0.001]
+    agree(results, "digits stack, validation loss", device, lambda kind: Stack(calm, repeat, kind).fit(2).val_loss)
+    course = logistic.Course.of(logistic.synthetic(separable=False))
+    race, rates = logistic.Race(steps=20 if small else 1000), np.full((len(logistic.STARTS), 4), 0.5)
+    for loss, optimiser in product(logistic.LOSSES, logistic.OPTIMISERS):
+
+        def raced(kind: str, loss=loss, optimiser=optimiser) -> Tensor:
+            there = replace(course, x=course.x.to(kind), y=course.y.to(kind))
+            return there.descend(race, loss, optimiser, rates, race.seeds, race.seed).loss
+
+        agree(results, f"races, {loss}, {optimiser}, loss", device, raced)
+    for cell in landscape.cells():
+        low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
+        share = torch.rand(20 if small else 2000, len(low), generator=torch.Generator().manual_seed(0)).double()
+
+        def curved(kind: str, f=cell.f, points=low + (high - low) * share) -> Tensor:
+            return landscape.spectra(f, points.to(kind))
+
+        agree(results, f"Hessians, {cell.loss}, {cell.place}, eigenvalues", device, curved)
+
+
 def rest(results: Results, device: torch.device, small: bool, until: float) -> None:
     source = digits()
     grid, epochs = (GRID[::100], 1) if small else (GRID, 30)
@@ -112,11 +171,7 @@ def rest(results: Results, device: torch.device, small: bool, until: float) -> N
         seconds = time.perf_counter() - began
         results.add(what=f"digits grid, {attempt}", configurations=len(grid), epochs=epochs, seconds=seconds,
                     best_val_loss=float(history.val_loss[..., -1].nan_to_num(9).min()))  # fmt: skip
-
-    # without dropout, whose noise differs between devices, and over few steps: beyond them rounding is chaotic
-    calm = [c for c in GRID if (c.h1, c.h2, c.dropout) == (384, 24, 0.0) and c.lr <= 0.001]
-    losses = [Stack(calm, repeat, kind).fit(2).val_loss for kind in ("cpu", device.type)]
-    results.add(what="digits stack, GPU beside CPU", largest_difference=(losses[0] - losses[1]).abs().max().item())
+    agreements(results, device, small, repeat)
 
     data = street_digits(*((128, 0, 100, 100) if small else (20_000, 0, 1_000, 1_000)))
     for name in ZOO:
@@ -132,7 +187,7 @@ def rest(results: Results, device: torch.device, small: bool, until: float) -> N
         top = sorted(events, key=lambda event: -getattr(event, key))[:5]
         told = "; ".join(f"{event.key[:40]} {getattr(event, key) / total:.0%}" for event in top)
         results.add(what=f"where {name}'s epoch goes", seconds=total / 1e6, top=told)
-    for name in ZOO:
+    for name in reversed(ZOO):  # the deepest first: there it should pay most
         if time.monotonic() < until:
             for compiled in (False, True):
                 one(results, name, data, device, small, compiled, epochs=1 if small else 3)
