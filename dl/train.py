@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
@@ -13,7 +14,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dl.augment import augment
 from dl.checkpoint import Checkpoints, capture, restore
@@ -128,9 +128,8 @@ def fit(
     steps = len(train) // recipe.batch_size
     optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_share(recipe, steps * recipe.epochs))
-    average = (
-        AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True) if recipe.ema else None
-    )
+    average = deepcopy(model) if recipe.ema else None
+    averaged = [floats(average), floats(model)] if average else []
     order = torch.Generator().manual_seed(recipe.seed)
     noise = torch.Generator(device).manual_seed(recipe.seed)
     dropout = default_generator(device).manual_seed(recipe.seed)
@@ -155,9 +154,11 @@ def fit(
             loss, hits, micro = backward(net, x[rank::world], y[rank::world], recipe.label_smoothing, micro)
             norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip or math.inf)
             optimizer.step()
+            lr = schedule.get_last_lr()[0]
             schedule.step()
             if average:
-                average.update_parameters(model)
+                # torch's AveragedModel keeps its counter on the CPU and waits for the device twice a step
+                torch._foreach_lerp_(*averaged, 1 - recipe.ema)
             total += torch.stack([loss, hits, norm])
             on_step(len(y))
         if world > 1:
@@ -169,7 +170,7 @@ def fit(
         val_loss, val_accuracy = evaluate(average or model, val, device)
         history.append(
             Epoch(
-                index, loss, accuracy, val_loss, val_accuracy, schedule.get_last_lr()[0], norm,
+                index, loss, accuracy, val_loss, val_accuracy, lr, norm,
                 steps * recipe.batch_size / seconds, time.perf_counter() - began, micro,
             )
         )  # fmt: skip
@@ -179,7 +180,7 @@ def fit(
     if checkpoints:
         checkpoints.wait()
     if average:
-        model.load_state_dict(average.module.state_dict())
+        model.load_state_dict(average.state_dict())
     return history
 
 
@@ -214,16 +215,21 @@ def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: 
     return sum(losses), sum(hits)
 
 
+def floats(model: nn.Module) -> list[Tensor]:
+    """What an average of weights is taken of: all parameters and batch norms' statistics, not their counters."""
+    return [value for value in model.state_dict().values() if value.is_floating_point()]
+
+
 @cache
 def has_bf16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 faster than float32: GPUs, and CPUs with instructions for it.
+    """Whether `device` multiplies bfloat16 faster than float32: GPUs from Ampere on, CPUs with instructions for it.
 
     The others would emulate it. Both accumulate in float32, and weights, gradients and their averages stay float32.
     """
     if device.type == "cpu":
         there = torch.cpu.get_capabilities()
         return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
-    return device.type == "cuda"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def identity(model: nn.Module, data: Data, recipe: Recipe, device: torch.device) -> dict:
@@ -283,11 +289,11 @@ def lr_share(recipe: Recipe, steps: int) -> Callable[[int], float]:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, x: Tensor, device: torch.device | str = "cpu", batch_size: int = 1024) -> Tensor:
+def predict(model: nn.Module, x: Tensor, device: torch.device | str = "cpu", batch_size: int = 256) -> Tensor:
     """Raw pixels (N, C, H, W) -> float32 logits (N, classes) on the CPU, in evaluation mode."""
     device = torch.device(device)
     model.eval()
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and has_bf16(device)):
         return torch.cat([model(part.to(device)).float() for part in x.split(batch_size)]).cpu()
 
 

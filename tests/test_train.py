@@ -1,15 +1,28 @@
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dl.data.split import Data, Split
 from dl.models import ZOO, Raw
 from dl.models.lenet import lenet5
-from dl.train import DivergedError, Recipe, evaluate, fit, has_bf16, lr_share, make_optimizer, pick_device, predict
+from dl.train import (
+    DivergedError,
+    Recipe,
+    batches,
+    evaluate,
+    fit,
+    has_bf16,
+    lr_share,
+    make_optimizer,
+    pick_device,
+    predict,
+)
 
 PLAIN = Recipe(
     epochs=2, batch_size=16, lr=0.05, momentum=0.9, weight_decay=0.0, schedule="constant", warmup=0.0,
@@ -75,7 +88,9 @@ def test_bfloat16_is_for_devices_that_have_it(monkeypatch):
         return has_bf16(torch.device(device))
 
     try:
-        assert on({}, "cuda")
+        for native in (True, False):  # False: Turing and older, which would emulate it
+            monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, there=native: there)
+            assert on({}, "cuda") is native
         assert not on({"avx512_bf16": True}, "mps")
         assert [on(there, "cpu") for there in ({"avx512_bf16": True}, {"amx_bf16": True}, {"avx512_f": True}, {})] == [
             True, True, False, False,
@@ -116,6 +131,39 @@ def test_a_loss_that_is_not_finite_stops_the_training():
 def test_fewer_images_than_a_batch_are_refused():
     with pytest.raises(ValueError, match=r"64 training images, but batches of 128"):
         fit(network(), toy(), replace(PLAIN, batch_size=128))
+
+
+def test_the_learning_rate_of_an_epoch_is_that_of_its_last_step():
+    recipe = replace(PLAIN, epochs=4, schedule="linear", warmup=0.0)  # of four steps each
+    share = lr_share(recipe, 16)
+    expected = [recipe.lr * share(last) for last in (3, 7, 11, 15)]
+    assert [epoch.lr for epoch in fit(network(), toy(), recipe)] == pytest.approx(expected)
+    assert expected[-1] > 0
+
+
+@pytest.mark.usefixtures("float32")
+def test_weights_and_statistics_are_averaged_as_torch_does_it():
+    data, recipe = toy(), replace(PLAIN, ema=0.5)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 5, 4), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 7 * 7, 4))
+    model = Raw(net, [80.0] * 3, [70.0] * 3)
+    walker = deepcopy(model).train()
+    average = AveragedModel(walker, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
+    average.n_averaged.fill_(1)  # it would begin with the weights after the first step, we do with those before
+    optimizer = make_optimizer(walker, recipe)
+    order = torch.Generator().manual_seed(recipe.seed)
+    fit(model, data, recipe)
+    for _ in range(recipe.epochs):
+        for x, y in batches(data.train, recipe.batch_size, order):
+            optimizer.zero_grad()
+            F.cross_entropy(walker(x), y).backward()
+            optimizer.step()
+            average.update_parameters(walker)
+    ours, theirs = (dict(net.state_dict()) for net in (model, average.module))
+    for state in ours, theirs:
+        state.pop("net.1.num_batches_tracked")
+    assert "net.1.running_mean" in ours
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_averaged_weights_are_what_is_evaluated():
