@@ -131,6 +131,15 @@ def test_a_diverged_trial_is_a_failed_child_with_its_reason(store, monkeypatch):
     assert child.data.tags["error"] == "diverged"
 
 
+def test_the_finalists_are_different_configurations():
+    a, b, c, *rest = GRID[:8]
+    trials = [(a, 0.2), (b, 0.1), (a, 0.2), (b, 0.1), (b, 0.1), (b, 0.1), (c, None)]
+    assert digits_search.leaders(trials) == [b, a]
+    trials += [(config, 0.3 + i) for i, config in enumerate(rest)]
+    assert digits_search.leaders(trials) == [b, a, *rest[:3]]
+    assert digits_search.leaders([(a, None)]) == []
+
+
 def test_the_exhaustive_mode_logs_tables_figures_and_verdicts(store, monkeypatch):
     rng = np.random.default_rng(0)
     base = rng.uniform(0.05, 2.0, 1400)
