@@ -31,7 +31,6 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mlflow import MlflowClient
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -57,7 +56,7 @@ from dl.search import (
 from dl.train import pick_device
 from entrypoints.options import engine_options
 from tracking.registry import register
-from tracking.run import Run, find, start
+from tracking.run import Run, connect, find, start
 
 FINALISTS = 5  # run again on as many new splits before one is named
 SEEDS = 5  # of the winner
@@ -133,12 +132,13 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
 
 def reopen(run_id: str) -> Plan:
     """The plan of a search that is to go on. LookupError where the run is no unfinished search of this table."""
-    record = find(MlflowClient(), run_id)
+    client = connect()
+    record = find(client, run_id)
     tags, params = record.data.tags, record.data.params
     if tags.get("kind") != "search" or tags.get("question") != "3":
         raise LookupError(f"run {run_id} is no search of digits_search")
     if not {f.name for f in fields(Plan)} <= set(params):
-        MlflowClient().set_terminated(run_id, "KILLED")
+        client.set_terminated(run_id, "KILLED")
         raise LookupError(f"run {run_id} died before it had recorded its options: start a new one")
     if tags.get("table1", SPACE) != SPACE:
         raise LookupError(f"run {run_id} searched another space than table 1: {tags.get('table1')}")

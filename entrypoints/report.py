@@ -8,11 +8,13 @@ is trained: what has not been run says so and gives its command. Some seconds.
 """
 
 import base64
+import errno
 import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, partial
 from itertools import product, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -147,20 +149,32 @@ QUESTIONS = (
     ),
 )
 RULE = (
-    "Chosen by rule, of the finished parent runs of each question in all experiments: SVHN over generated data, all "
-    "networks over some, the full preset over the quick one, both recipes over one, then the latest."
+    "Chosen by rule, of the parent runs of each question in all experiments that came to their end: SVHN over "
+    "generated data, all networks over some, runs with the default numbers of trials, seeds, steps, points, repeats, "
+    "epochs and images (or more) over shorter ones, the full preset over the quick one, both recipes over one, runs "
+    "without a failed network over those with one, then the latest."
 )
+BUDGETS = ("trials", "seeds", "steps", "points", "repeats", "epochs", "images")
 
 
-def rank(run: Evidence) -> tuple:
+def rank(entry: str, run: Evidence) -> tuple:
     """RULE as a key; the latest is added by `best`."""
     tags = run.tags
     return (
         tags.get("dataset") == "svhn",
         run.params.get("models", "all") == "all",
+        not cut(entry, run.params),
         tags.get("preset") == "full",
         tags.get("recipe") == "both",
+        run.status == "FINISHED",
     )
+
+
+def cut(entry: str, params: dict[str, str]) -> bool:
+    """Had this run less than its default budget? A default of 0 is the preset's own number: any other is a change."""
+    budgets = {key: float(default) for key, default in defaults(entry).items() if key in BUDGETS}
+    asked = {key: float(params.get(key, default)) for key, default in budgets.items()}
+    return any(asked[key] < default or (asked[key] and not default) for key, default in budgets.items())
 
 
 @click.command(help=__doc__)
@@ -169,6 +183,12 @@ def rank(run: Evidence) -> tuple:
     help="Folder to write to.",
 )  # fmt: skip
 def main(out: Path) -> None:
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+        if not os.access(out / "figures", os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise click.BadParameter(f"cannot write to {out}: {error.strerror}", param_hint="--out") from error
     with start("report", {"out": str(out)}, {"kind": "report"}) as run:
         markdown, html, figures = write()
         run.text("report.md", markdown)
@@ -217,7 +237,7 @@ def write() -> tuple[str, str, dict[str, bytes]]:
 def examine(question: Question, source: Source, figures: dict[str, bytes]) -> dict:
     """What a source has to say; its figures are added to `figures`."""
     candidates = parents(question.number, source.kind, **source.tags)
-    run = best(candidates, rank)
+    run = best(candidates, partial(rank, source.entry))
     shown, missing = [], []
     for file, caption in (source.figures | source.extra).items() if run else ():
         name = f"{source.entry}-{run.id[:8]}-{file}"
@@ -232,7 +252,7 @@ def examine(question: Question, source: Source, figures: dict[str, bytes]) -> di
     return {
         "source": source,
         "run": run,
-        "finished": sum(each.status == "FINISHED" for each in candidates),
+        "finished": sum(each.over for each in candidates),
         "attempt": candidates[0] if candidates and not run else None,
         "claims": {row["claim"]: row for row in (run.json("claims.json") if run else None) or []},
         "mark": mark(run) if run else "",
@@ -253,10 +273,15 @@ def mark(run: Evidence) -> str:
     return ("**NOT SVHN**" if dataset != "svhn" else "**NOT FULL**") + f" ({', '.join(remarks)})"
 
 
+@cache
+def defaults(entry: str) -> dict[str, str]:
+    """MLproject's defaults, but for what decides nothing of the result."""
+    parameters = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"][entry]["parameters"]
+    return {key: str(spec["default"]) for key, spec in parameters.items() if key not in ("device", "resume")}
+
+
 def changed(entry: str, params: dict[str, str]) -> dict[str, str]:
     """The options that this run had otherwise than MLproject's defaults."""
-    entries = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-    defaults = {key: str(spec["default"]) for key, spec in entries[entry]["parameters"].items() if key != "device"}
 
     def plain(value: str) -> str | float:
         try:
@@ -264,7 +289,7 @@ def changed(entry: str, params: dict[str, str]) -> dict[str, str]:
         except ValueError:
             return value
 
-    return {key: params[key] for key, value in defaults.items() if plain(params.get(key, value)) != plain(value)}
+    return {key: params[key] for key, value in defaults(entry).items() if plain(params.get(key, value)) != plain(value)}
 
 
 def answer(note: str) -> tuple[str, str]:
@@ -352,7 +377,6 @@ def as_html(markdown: str, figures: dict[str, bytes]) -> str:
 
 def save(out: Path, files: dict[str, bytes]) -> None:
     """Write all; each file is whole or the old one."""
-    (out / "figures").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         part = out / f"{name}.part"
         part.write_bytes(content)

@@ -17,8 +17,7 @@ from dl.claims import CLAIMS
 from dl.population import GRID, TABLE1, TABLE2
 from entrypoints.report import QUESTIONS, main, write
 from tests.test_project import ENTRIES
-from tracking.report import without_password
-from tracking.run import start
+from tracking.run import start, without_password
 
 COMMANDS = [source.command for question in QUESTIONS for source in question.sources]
 
@@ -88,9 +87,11 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     with start("convexity / old", tags={"question": 2, "kind": "question"}) as run:
         run.json("claims.json", [claim("Q2-ce", "confirmed", "an old reason")])
     with start(
-        "convexity / new", {"trials": 3, "points": 2000.0, "seed": 0}, {"question": 2, "kind": "question"}
+        "convexity / new", {"trials": 60, "points": 2000.0, "seed": 0}, {"question": 2, "kind": "question"}
     ) as run:
         run.json("claims.json", [claim("Q2-ce", "refuted", "a new reason | with a bar")])
+    with start("convexity / short", {"trials": 3, "points": 2000}, {"question": 2, "kind": "question"}) as run:
+        run.json("claims.json", [claim("Q2-ce", "confirmed", "three trials")])
     with pytest.raises(KeyError), start("convexity / failed", tags={"question": 2, "kind": "question"}):
         raise KeyError("why")
     real = zoo("real and full", [claim("Q4-vgg", "refuted", "by SVHN")], dataset="svhn", preset="full")
@@ -107,7 +108,8 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     row = row_of(markdown, "Q2-ce")
     assert "**refuted** | a new reason \\| with a bar | [convexity / new]" in row
     assert "old reason" not in markdown
-    assert "trials=3" in markdown  # not the default
+    assert "three trials" not in markdown
+    assert "trials=60" in markdown  # not the default
     assert "points=2000" not in markdown
     assert "seed=0" not in markdown
     assert "**refuted** | by SVHN | [real and full]" in row_of(markdown, "Q4-vgg")
@@ -124,6 +126,30 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     page = Page(html)
     assert page.text.count("NOT SVHN") >= 3  # the claim, the table of runs, the section
     assert "a new reason | with a bar" in page.text
+
+
+def test_a_zoo_that_failed_with_its_verdicts_is_evidence(store):
+    tags = {"question": 4, "kind": "zoo", "dataset": "svhn", "preset": "full", "recipe": "both"}
+    with pytest.raises(RuntimeError), start("died", tags=tags):
+        raise RuntimeError("too early")
+    assert "**Not run yet.**" in write()[0].partition("## Question 4")[2]
+    with start("diverged", tags=tags) as run:
+        run.json("claims.json", [claim("Q4-vgg", "confirmed", "a loss was lost")])
+        run.tags({"claim.Q4-vgg": "confirmed"})
+        run.fail("VGG-16 | seed 0 failed")
+    zoo("generated", [claim("Q4-vgg", "refuted", "by drawings")], recipe="both")
+    markdown = write()[0]
+    assert "**confirmed** | a loss was lost | [diverged]" in row_of(markdown, "Q4-vgg")
+    assert "(of 2), **failed**: VGG-16 \\| seed 0 failed" in markdown
+
+
+@pytest.mark.parametrize("folder", ["/proc/report", "file"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(store, folder):
+    Path("file").touch()
+    result = CliRunner().invoke(main, ["--out", folder])
+    assert result.exit_code == 2
+    assert "--out" in result.output.splitlines()[-1]
+    assert not mlflow.search_runs(search_all_experiments=True, output_format="list")
 
 
 def test_a_run_of_both_recipes_is_told_once(store):

@@ -9,11 +9,14 @@ import textwrap
 import time
 from pathlib import Path
 
+import click
 import mlflow
 import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from torch import nn
 
 from dl.models import Raw
@@ -197,6 +200,46 @@ def network(seed: int = 0) -> Raw:
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "foo://bar", "http://me:secret@127.0.0.1:9"])
+def test_a_tracking_server_that_is_not_there_is_one_clear_line_at_once(store, address):
+    mlflow.set_tracking_uri(address)
+    began = time.monotonic()
+    with pytest.raises(click.ClickException) as caught, start("parent"):
+        pass
+    assert time.monotonic() - began < 30  # mlflow's own patience is four minutes
+    message = caught.value.message
+    assert "cannot be reached: start it, or set MLFLOW_TRACKING_URI" in message
+    assert "\n" not in message
+    assert "secret" not in message
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+@pytest.mark.parametrize("accuracy", [565 / 3000, 0.7192982456140351])  # rounded to six digits one falls, one rises
+def test_an_equal_network_does_not_become_champion(store, accuracy):
+    client = MlflowClient()
+    with start("parent") as run:
+        for name in ("first", "second"):
+            with run.child(name) as child:
+                register(child, network(), "net", PIXELS[:2], accuracy)
+    assert int(client.get_model_version_by_alias("net", "champion").version) == 1
+
+
+def test_a_store_that_fails_does_not_cost_the_champion_its_place(store, monkeypatch):
+    client = MlflowClient()
+    with start("parent") as run:
+        with run.child("good") as child:
+            register(child, network(), "net", PIXELS[:2], 0.9)
+
+        def locked(*_):
+            raise MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE)
+
+        with run.child("bad") as child, monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "get_model_version_by_alias", locked)
+            with pytest.raises(MlflowException, match="locked"):
+                register(child, network(), "net", PIXELS[:2], 0.1)
+    assert int(client.get_model_version_by_alias("net", "champion").version) == 1
 
 
 def test_only_a_better_network_becomes_champion(store):

@@ -48,7 +48,7 @@ def register(
     names = list(filter(None, (name, also)))
     versions = {each: found for each in names if (found := _version_of(run, each))}
     uri = versions[name].source if name in versions else _log(run, module, example)
-    tags = {"val_accuracy": f"{val_accuracy:.6f}", **(tags or {})}
+    tags = {"val_accuracy": float(val_accuracy), **(tags or {})}  # all digits: rounded down, an equal one would win
     for each in names:
         version = versions[each] = versions.get(each) or _create_version(run, each, uri, tags)
         if val_accuracy > _champion_accuracy(run, each):
@@ -135,9 +135,14 @@ def _create_version(run: Run, name: str, uri: str, tags: Mapping[str, object]) -
 
 
 def _champion_accuracy(run: Run, name: str) -> float:
-    """Validation accuracy of the champion; below every accuracy where there is none yet."""
+    """Validation accuracy of the champion; below every accuracy where there is none yet.
+
+    MlflowException where the store does not say: what it fails to tell must not cost the champion its place.
+    """
     try:
         champion = run.client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # no such model, no alias
+            raise
         return -1.0
     return float(champion.tags.get("val_accuracy", -1.0))

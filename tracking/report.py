@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
-from tracking.run import children
+from tracking.run import children, without_password
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,12 @@ class Evidence:
     @property
     def status(self) -> str:
         return self.record.info.status
+
+    @property
+    def over(self) -> bool:
+        """Did it come to its end? A run that failed with its verdicts did: one of its networks was what failed."""
+        judged = any(tag.startswith("claim.") for tag in self.tags)
+        return self.status == "FINISHED" or (self.status == "FAILED" and judged)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -105,16 +110,14 @@ def parents(question: int, kind: str, **tags: tuple[str, ...]) -> list[Evidence]
 
 
 def best(candidates: list[Evidence], rank: Callable[[Evidence], tuple]) -> Evidence | None:
-    """The finished one of highest rank, of several the latest; None where none is finished."""
-    finished = [each for each in candidates if each.status == "FINISHED"]
-    return max(finished, key=lambda each: (*rank(each), each.record.info.start_time), default=None)
+    """The one of highest rank that came to its end, of several the latest; None where none did."""
+    return max(
+        [each for each in candidates if each.over],
+        key=lambda each: (*rank(each), each.record.info.start_time),
+        default=None,
+    )
 
 
 def store() -> str:
     """The tracking URI as it may be shown."""
     return without_password(mlflow.get_tracking_uri())
-
-
-def without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1) if "@" in parts.netloc else uri

@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import click
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -210,12 +212,13 @@ def start(
 
     Adopts the run of `mlflow run` (MLFLOW_RUN_ID) or creates one. With `resume` (a run id) that run is opened
     again, its children that a dead process left RUNNING are ended as KILLED, and the run that `mlflow run` made for
-    this command only points to it. Raises LookupError where `resume` names no run.
+    this command only points to it. Raises LookupError where `resume` names no run, click's exception with one line
+    where the tracking server is not to be had.
     """
     params, tags = params or {}, {key: str(value) for key, value in (tags or {}).items()}
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
-    client = MlflowClient()
+    client = connect()
     if fresh := os.environ.get("MLFLOW_RUN_ID"):
         end_with_the_launcher()
     if resume:
@@ -293,6 +296,39 @@ def signals_end_the_block() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """One try and twenty seconds, where mlflow's client tries for four minutes."""
+    names = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking server; ClickException with one line where that is not to be had."""
+    where = without_password(mlflow.get_tracking_uri())
+    try:
+        with impatient():
+            client = MlflowClient()
+            client.search_experiments(max_results=1)
+    except Exception as error:  # whatever stands behind that address: HTTP, a database, a file system
+        reason = without_password((str(error).splitlines() or [type(error).__name__])[0])
+        raise click.ClickException(
+            f"the tracking server {where} cannot be reached: start it, or set MLFLOW_TRACKING_URI to another one "
+            f"(without that: sqlite:///mlflow.db in this folder). What was said: {reason.strip()}"
+        ) from error
+    return client
+
+
+def without_password(uri: str) -> str:
+    return re.sub(r"(?<=://)[^/@\s]*@", "", uri)
 
 
 def find(client: MlflowClient, run_id: str) -> Record:
