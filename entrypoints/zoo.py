@@ -16,7 +16,6 @@ import click
 import numpy as np
 import torch
 import torch.distributed as dist
-from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from tqdm import tqdm
 
@@ -31,7 +30,7 @@ from dl.models.plan import space
 from dl.plots import zoo as plots
 from dl.train import DivergedError, Epoch, fit, pick_device, predict
 from tracking.registry import register
-from tracking.run import Run, find, start
+from tracking.run import Run, connect, find, start
 from tracking.trials import recording
 
 SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
@@ -137,7 +136,7 @@ def lead(
 
 def reopen(run_id: str, asked: dict) -> Record:
     """The run that is to go on. UsageError where it cannot, or was asked for something else."""
-    client = MlflowClient()
+    client = connect()
     try:
         record = find(client, run_id)
     except LookupError as error:
@@ -246,7 +245,7 @@ def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> No
     while job := share(None):
         name, number = job
         plan = plans[name][number]
-        with suppress(DivergedError):  # in all of them alike
+        with suppress(DivergedError, torch.OutOfMemoryError):  # in all of them alike
             fit(build(plan, data)[0], thinned(plan, data), plan.recipe, device)
 
 
@@ -521,7 +520,7 @@ def train(
             except torch.OutOfMemoryError:
                 row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
             except DivergedError as error:
-                row["error"] = str(error)
+                row |= {"error": str(error), "diverged": True}
                 child.json("result.json", {"row": row, "history": list(map(asdict, history))})
                 checkpoints.remove()
         if "error" in row:
@@ -648,7 +647,13 @@ def summarise(
 
 
 def judge(trained: dict[str, list[Trained]], data: Data, preset: str, majority: float) -> list[claims.Verdict]:
-    """The document's five claims, by what was trained."""
+    """The document's five claims, by what was trained; what found no room in memory says nothing of them."""
+    ended = [
+        (entry, each)
+        for entry, repeats in trained.items()
+        for each in repeats
+        if each.row.get("diverged") or "error" not in each.row
+    ]
     runs = [
         {
             "network": entry.partition(" / ")[0],
@@ -656,13 +661,15 @@ def judge(trained: dict[str, list[Trained]], data: Data, preset: str, majority: 
             "val_accuracy": [epoch.val_accuracy for epoch in each.history],
             "val_loss": [epoch.val_loss for epoch in each.history],
             "val_images": len(data.val),
-            **{key: each.row[key] for key in ("test_accuracy", "initial_weights")},
+            "diverged": "error" in each.row,
+            **{key: each.row[key] for key in ("test_accuracy", "initial_weights") if key in each.row},
         }
-        for entry, repeats in trained.items()
-        for each in repeats
-        if "error" not in each.row
+        for entry, each in ended
     ]
-    return claims.judge_q4(runs, majority, {"dataset": data.name, "preset": preset, "test_images": len(data.test)})
+    preset_plans = [(each.plan, plan(entry, preset, 0, 0, each.plan.recipe.seed)) for entry, each in ended]
+    changed = any((p.images, p.recipe.epochs) != (q.images, q.recipe.epochs) for p, q in preset_plans)
+    setting = {"dataset": data.name, "preset": preset, "test_images": len(data.test), "changed": changed}
+    return claims.judge_q4(runs, majority, setting)
 
 
 def answer(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:

@@ -18,11 +18,14 @@ from mlflow import MlflowClient
 from torch import nn
 
 from dl import claims
-from dl.data import svhn
+from dl.data import Data, svhn
+from dl.data.split import Split
 from dl.models import ZOO
 from dl.models.document import ABLATION, DOCUMENT
+from dl.train import DivergedError, Epoch
 from entrypoints.svhn_zoo import main
-from entrypoints.zoo import NOTICE, alone
+from entrypoints.zoo import NOTICE, Trained, alone, follow, judge
+from entrypoints.zoo import plan as plan_of
 from tests.test_svhn import write_pair
 
 EPOCH_METRICS = {
@@ -270,6 +273,40 @@ def test_a_resumed_run_refuses_other_data(interrupted, root):
     assert result.exit_code == 1
     assert "had other svhn images (test: " in result.output.splitlines()[-1]
     assert parent().info.status == "KILLED"
+
+
+@pytest.mark.parametrize("error", [DivergedError, torch.OutOfMemoryError])
+def test_a_network_that_fails_in_all_processes_ends_in_the_others_too(monkeypatch, error):
+    jobs, trained = iter([("lenet5", 0), ("lenet5", 0), None]), []
+
+    def fit(*_):
+        trained.append(error)
+        raise error
+
+    monkeypatch.setattr("entrypoints.zoo.share", lambda _: next(jobs))
+    monkeypatch.setattr("entrypoints.zoo.fit", fit)
+    data = Data("x", "", *[Split(torch.zeros(64, 3, 32, 32, dtype=torch.uint8), torch.zeros(64).long())] * 3)
+    follow({"lenet5": [replace(ZOO["lenet5"].quick, images=None)]}, data, torch.device("cpu"))
+    assert len(trained) == 2
+
+
+def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_are_none(monkeypatch):
+    def epoch(index, accuracy):
+        return Epoch(index, 1.0, 0.5, 2.0, accuracy, 0.1, 1.0, 1.0, 1.0, 64)
+
+    data = Data("svhn", "", *[Split(torch.zeros(64, 3, 32, 32, dtype=torch.uint8), torch.zeros(64).long())] * 3)
+
+    def judged(epochs: int, **row) -> claims.Verdict:
+        plan = plan_of("lenet5 / document", "full", epochs, 0, 0)
+        history = [epoch(1, 0.17), epoch(2, 0.84)]
+        row = {"initial_weights": "random"} | row
+        trained = {"lenet5 / document": [Trained("", 0, plan, row, history, None)]}
+        return next(v for v in judge(trained, data, "full", 0.19) if v.claim == "Q4-lenet")
+
+    assert judged(0, test_accuracy=0.84).verdict == "confirmed"
+    assert judged(0, error="loss nan", diverged=True).verdict == "refuted"
+    assert "was not run" in judged(0, error="out of memory").reason
+    assert judged(2, test_accuracy=0.84).verdict == "not tested"
 
 
 @pytest.mark.parametrize(
