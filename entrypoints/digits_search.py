@@ -203,7 +203,7 @@ def search(run: Run, plan: Plan, data: Data, device: str, cluster: engines.Clust
         f"**{winner}** is the winner of {len(trials)} trials ({plan.algo}); trained with {SEEDS} seeds, it "
         f"reads {np.mean(tested):.2%} ± {np.std(tested, ddof=1):.2%} of the {len(data.test)} held-out digits.",
         "",
-        f"| finalist | loss in the search | loss on {FINALISTS} new splits | accuracy there |",
+        f"| finalist | mean loss in the search | geometric mean loss on {FINALISTS} new splits | accuracy there |",
         "|---|---|---|---|",
     ]
     for row in rows:
@@ -362,7 +362,8 @@ def crown(run: Run, winner: Config, data: Data, plan: Plan, device: str) -> list
             val_accuracy = float(history.val_accuracy[0, r, -1])
             child.metrics(result | {"best_val_accuracy": val_accuracy})
             if r == best:
-                tags = {"test_accuracy": f"{result['test_accuracy']:.6f}", "data_digest": data.train.digest()}
+                tags = {"test_accuracy": f"{result['test_accuracy']:.6f}", "run": child.id}
+                tags["data_digest"] = data.train.digest()
                 register(child, net, "digits-mlp", data.test.x[:2].numpy(), val_accuracy, tags)
     return results
 

@@ -337,14 +337,14 @@ def tables_1_and_2(grid: Evidence | None, search: Evidence | None) -> dict | Non
     scores = {}
     if standings:
         scores[f"rank of {len(standings):,}"] = [f"{standings[str(c)]['rank']}" for c in columns.values()]
-        scores[f"validation loss (95% interval), {grid.params['repeats']} splits"] = [
+        scores[f"geometric mean validation loss (95% interval), {grid.params['repeats']} splits"] = [
             "{loss:.4f} ({low:.4f} to {high:.4f})".format_map(standings[str(c)]) for c in columns.values()
         ]
         scores["may be the best?"] = [
             "yes" if standings[str(c)]["may be best by loss"] else "no" for c in columns.values()
         ]
     if finalists:
-        scores["validation loss on new splits (± standard error)"] = [
+        scores["geometric mean validation loss on new splits (± standard error)"] = [
             "{new splits:.4f} ± {error:.4f}".format_map(finalists[str(c)]) if str(c) in finalists else "-"
             for c in columns.values()
         ]

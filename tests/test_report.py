@@ -229,7 +229,7 @@ def test_tables_1_and_2_come_from_the_runs(store):
     assert table2 == f"| learning rate of Adam | 0.01 | {GRID[100].lr} | {best.lr} |"
     ranks = [order.index(config) + 1 for config in (TABLE2, GRID[100], best)]
     assert row_of(markdown, "rank of 1,400") == "| rank of 1,400 | " + " | ".join(map(str, ranks)) + " |"
-    assert row_of(markdown, "validation loss on new splits (± standard error)").endswith(
+    assert row_of(markdown, "geometric mean validation loss on new splits (± standard error)").endswith(
         "| 0.0954 ± 0.0090 | 0.0674 ± 0.0064 | - |"
     )
     assert row_of(markdown, "test accuracy (± standard deviation over 2 seeds)").endswith("| - | 97.33% ± 0.15% | - |")

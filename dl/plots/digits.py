@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from dl.plots import COLOURS, figure, style, tidy
 from dl.population import TABLE1, TABLE2, Config
@@ -56,6 +56,7 @@ def progress(losses: Sequence[float | None], finalists: Sequence[Config], again:
     left.set_yscale("log")
     log_axis(left.yaxis, [t for t in (0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5) if t < 1.2 * np.nanmax(values)])
     left.legend(frameon=False)
+    left.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     tidy(left, "The search", "trial", LOSS)
 
     order = np.argsort(-again.mean)
@@ -70,8 +71,9 @@ def progress(losses: Sequence[float | None], finalists: Sequence[Config], again:
     right.set_yticks(range(len(order)), names, fontsize=8)
     right.set_xscale("log")
     low, high = np.exp([(middle - half).min(), (middle + half).max()])
-    log_axis(right.xaxis, [t for t in (0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3) if low * 0.9 < t < high * 1.1])
-    tidy(right, "The finalists on new splits (95%)", LOSS)
+    fine = (0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
+    log_axis(right.xaxis, [t for t in (fine if high < 4 * low else LADDER) if low * 0.9 < t < high * 1.1])
+    tidy(right, "The finalists on new splits: geometric mean, 95%", LOSS)
     return drawing
 
 
@@ -193,7 +195,7 @@ def ranks(configs: Sequence[Config], result: Comparison, closer: int = 450) -> F
     for axes, shown in zip(drawing.subplots(1, 2), (len(order), closer), strict=True):
         axes.vlines(rank[~best], low[~best], high[~best], color=GREY, alpha=0.5, linewidth=1)
         axes.vlines(rank[best], low[best], high[best], color=BLUE, alpha=0.6, linewidth=1)
-        axes.plot(rank, np.exp(mean), color=BLACK, linewidth=1.4, label="mean over repeats")
+        axes.plot(rank, np.exp(mean), color=BLACK, linewidth=1.4, label="geometric mean over repeats")
         axes.plot([], [], color=GREY, linewidth=5, alpha=0.5, label="its 95% interval")
         axes.plot([], [], color=BLUE, linewidth=5, alpha=0.6, label=f"cannot be told from the best: {best.sum()}")
         axes.hlines(y, first, last, color=ORANGE, linewidth=2.2, zorder=4)
