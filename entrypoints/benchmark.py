@@ -1,7 +1,10 @@
 """Every speed claim of the README as a measured ratio, both sides in one process, taking turns.
 
     mlflow run . -e benchmark --env-manager uv
-    pip install -r requirements-benchmark.txt; mlflow run . -e benchmark --env-manager local -P only=training,digits
+
+    pip install -r requirements-benchmark.txt
+
+    mlflow run . -e benchmark --env-manager local -P only=training,digits
 
 It ends with one table: medians, with the smallest and the largest. Lightning, KerasTuner and Optuna are optional peers
 (requirements-benchmark.txt): the row of one that is not there says so.

@@ -25,7 +25,7 @@ from tracking.run import Run, start
 @click.command(help=__doc__)
 @click.option("--trials", default=50, show_default=True, help="Of the witness search, in each cell.")
 @click.option("--points", default=2000, show_default=True, help="Random points for the Hessian's spectrum.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 10**6), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
 def main(trials, points, seed, device) -> None:
     asked = click.get_current_context().params

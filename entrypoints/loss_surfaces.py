@@ -55,7 +55,7 @@ PICTURE_LR, PICTURE_STEPS, PICTURE_SIZE = 1.0, 300, 12.0  # the descents drawn o
 @click.option("--batch", default=Race.batch, show_default=True, help="Examples a step of SGD.")
 @click.option("--lr-min", default=Race.lr_min, show_default=True)
 @click.option("--lr-max", default=Race.lr_max, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=Race.seed, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 10**6), default=Race.seed, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
 def main(features, seeds, trials, steps, batch, lr_min, lr_max, seed, device) -> None:
     asked = click.get_current_context().params

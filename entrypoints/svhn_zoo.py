@@ -40,7 +40,7 @@ from entrypoints.options import engine_options
 @click.option(
     "--images", type=click.IntRange(min=0), default=0, show_default=True, help="To train on; 0: the preset's."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 10**6), default=0, show_default=True)
 @click.option(
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings a network, from --seed on."
 )

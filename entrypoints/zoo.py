@@ -94,9 +94,7 @@ def lead(
         held = held or alone(folder)
         run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
         click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
-        for part in ("train", "val", "test"):
-            split = getattr(data, part)
-            run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
+        went_in(run, data)
         contests = {
             entry: look(run, entry, repeats, data, folder, device, search) if shipped(entry) else {"": repeats}
             for entry, repeats in plans.items()
@@ -498,6 +496,7 @@ def train(
     tags["recipe"] = found or variant or "tuned"
     with run.child(child_name, params, tags) as child:
         row["run_id"] = child.id
+        went_in(child, data)  # its own images: a network may take fewer than the others
         child.tags({"initial_weights": row["initial_weights"]})
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -548,6 +547,12 @@ def train(
         child.json("result.json", {"row": row, "history": list(map(asdict, history))})
     trained.model = model.cpu()
     return trained
+
+
+def went_in(run: Run, data: Data) -> None:
+    for part in ("train", "val", "test"):
+        split = getattr(data, part)
+        run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
 
 
 def world_size() -> int:

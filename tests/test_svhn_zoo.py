@@ -70,6 +70,9 @@ def test_from_svhns_files_to_models_that_are_pulled_back(store, root, tmp_path):
     assert {item.path for item in client.list_artifacts(top.info.run_id)} >= {"comparison.png", "zoo.json"}
     for name, run in found.items():
         assert run.info.status == "FINISHED"
+        given = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
+        assert given["svhn-train"] == svhn(root).train.thin(256).digest()  # not all that lies there
+        assert given["svhn-test"] == svhn(root).test.digest()
         assert set(run.data.metrics) >= EPOCH_METRICS | FINAL_METRICS
         assert [m.step for m in client.get_metric_history(run.info.run_id, "val_loss")] == [1, 2]
         assert run.data.params["parameters"] == str({"lenet5": 62006, "resnet18": 11181642}[name])

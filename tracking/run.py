@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import click
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -212,8 +211,8 @@ def start(
 
     Adopts the run of `mlflow run` (MLFLOW_RUN_ID) or creates one. With `resume` (a run id) that run is opened
     again, its children that a dead process left RUNNING are ended as KILLED, and the run that `mlflow run` made for
-    this command only points to it. Raises LookupError where `resume` names no run, click's exception with one line
-    where the tracking server is not to be had.
+    this command only points to it. Raises LookupError where `resume` names no run, SystemExit with one line where the
+    tracking server is not to be had.
     """
     params, tags = params or {}, {key: str(value) for key, value in (tags or {}).items()}
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
@@ -312,7 +311,7 @@ def impatient() -> Iterator[None]:
 
 
 def connect() -> MlflowClient:
-    """A client of the tracking server; ClickException with one line where that is not to be had."""
+    """A client of the tracking server; ends the program with one line where that is not to be had."""
     where = without_password(mlflow.get_tracking_uri())
     try:
         with impatient():
@@ -320,10 +319,10 @@ def connect() -> MlflowClient:
             client.search_experiments(max_results=1)
     except Exception as error:  # whatever stands behind that address: HTTP, a database, a file system
         reason = without_password((str(error).splitlines() or [type(error).__name__])[0])
-        raise click.ClickException(
-            f"the tracking server {where} cannot be reached: start it, or set MLFLOW_TRACKING_URI to another one "
-            f"(without that: sqlite:///mlflow.db in this folder). What was said: {reason.strip()}"
-        ) from error
+        sys.exit(  # a line and no traceback in any command, and no run: it is a store that is missing
+            f"Error: the tracking server {where} cannot be reached: start it, or set MLFLOW_TRACKING_URI to another "
+            f"one (without that: sqlite:///mlflow.db in this folder). What was said: {reason.strip()}"
+        )
     return client
 
 

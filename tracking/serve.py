@@ -1,11 +1,15 @@
 """An MLflow server for a laptop or a team: `mlflow server`, closed until it is told otherwise.
 
-    python -m tracking.serve                                                     # SQLite, this machine only
+    python -m tracking.serve
+
+for this machine only, on SQLite, and
+
     python -m tracking.serve --auth --host 0.0.0.0 --allowed-hosts ml.example.org --backend-store-uri postgresql://...
 
-It checks what would otherwise fail late or stay open, starts `mlflow server`, prints the address once /health
-answers, and ends with it. Every other setting of `mlflow server` is taken from its own environment variables, such as
-MLFLOW_WORKERS. Not an entry point of MLproject: `mlflow run` records parameters, and a database URI holds a password.
+for a team. It checks what would otherwise fail late or stay open, starts `mlflow server`, prints the address once
+/health answers, and ends with it. Every other setting of `mlflow server` is taken from its own environment variables,
+such as MLFLOW_WORKERS. Not an entry point of MLproject: `mlflow run` records parameters, and a database URI holds a
+password.
 """
 
 import os
