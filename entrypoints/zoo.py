@@ -682,7 +682,7 @@ def answer(done: list[dict], best: dict, majority: float, data: Data, preset: st
     stuck = [row["network"] for row in done if row["test_accuracy"] < majority + 3 * row["test_accuracy_se"]]
     lines = [
         f"**{best['network']}** has the best validation accuracy ({best['val_accuracy']:.1%}) and a test accuracy of "
-        f"{best['test_accuracy']:.1%} ± {scatter(best):.1%} ("
+        f"{best['test_accuracy']:.1%} ± {scatter(best)} ("
         + (f"standard deviation over {best['seeds']} seeds)." if best["seeds"] > 1 else "standard error)."),
         f"{'Always' if stuck else 'None ends at'} the most frequent digit ({majority:.1%} of the test images)"
         + (f": {', '.join(stuck)}." if stuck else "."),
@@ -699,16 +699,17 @@ def one_line(row: dict) -> str:
     if "error" in row:
         return f"{row['network']}: failed: {row['error']}"
     return (
-        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
+        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {scatter(row)} "
         + (f"over {row['seeds']} seeds, " if row["seeds"] > 1 else "")
         + f"after {row['seconds']:,.0f} s"
         + (f", registered version {row['version']}" if row["version"] else "")
     )
 
 
-def scatter(row: dict) -> float:
+def scatter(row: dict) -> str:
     """Standard deviation over the seeds; of one seed the standard error over the test images."""
-    return row.get("test_accuracy_std", row["test_accuracy_se"])
+    value = row.get("test_accuracy_std", row["test_accuracy_se"])
+    return f"{value:.1%}" if value >= 0.001 else f"{value:.2%}"  # seeds may agree to a hundredth of a percent
 
 
 def as_markdown(rows: list[dict]) -> str:
@@ -722,7 +723,7 @@ def as_markdown(rows: list[dict]) -> str:
             lines.append(f"| {row['network']} | | failed: {row['error']} | | {row['parameters']:,} | | | | |")
             continue
         lines.append(
-            f"| {row['network']} | {row['seeds']} | {row['test_accuracy']:.1%} ± {scatter(row):.1%} "
+            f"| {row['network']} | {row['seeds']} | {row['test_accuracy']:.1%} ± {scatter(row)} "
             f"| {row['val_accuracy']:.1%} | {row['parameters']:,} | {row['flops'] / 1e6:,.1f} | {row['images']:,} "
             f"| {row['images_per_second']:,.0f} | {row['seconds']:,.1f} |"
         )

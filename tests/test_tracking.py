@@ -201,7 +201,7 @@ def network(seed: int = 0) -> Raw:
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "foo://bar", "http://me:secret@127.0.0.1:9"])
+@pytest.mark.parametrize("address", ["http://me:secret@127.0.0.1:9", "foo://bar"])
 def test_a_tracking_server_that_is_not_there_is_one_clear_line_at_once(store, address):
     mlflow.set_tracking_uri(address)
     began = time.monotonic()

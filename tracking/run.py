@@ -299,8 +299,8 @@ def signals_end_the_block() -> Iterator[None]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """One try and twenty seconds, where mlflow's client tries for four minutes."""
-    names = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+    """Two more tries within some seconds, where mlflow's client takes four minutes."""
+    names = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
@@ -335,7 +335,7 @@ def find(client: MlflowClient, run_id: str) -> Record:
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        raise LookupError(f"no run {run_id!r} on {mlflow.get_tracking_uri()}") from error
+        raise LookupError(f"no run {run_id!r} on {without_password(mlflow.get_tracking_uri())}") from error
 
 
 def children(client: MlflowClient, experiment: str, parent: str, kind: str | None = None) -> list[Record]:

@@ -73,7 +73,7 @@ def progress(losses: Sequence[float | None], finalists: Sequence[Config], again:
     low, high = np.exp([(middle - half).min(), (middle + half).max()])
     fine = (0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
     log_axis(right.xaxis, [t for t in (fine if high < 4 * low else LADDER) if low * 0.9 < t < high * 1.1])
-    tidy(right, "The finalists on new splits: geometric mean, 95%", LOSS)
+    tidy(right, "The finalists on new splits (95%)", f"{LOSS}, geometric mean")
     return drawing
 
 
