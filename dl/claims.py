@@ -450,7 +450,7 @@ def off_svhn(claim: str, setting: dict, told: str, numbers: dict) -> Verdict | N
         )
         if not there
     ]
-    return Verdict(claim, "not tested", f"It takes {' and '.join(lacks)}. Here: {told}.", numbers) if lacks else None
+    return Verdict(claim, "not tested", f"It takes {'; '.join(lacks)}. Here: {told}.", numbers) if lacks else None
 
 
 def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float, last: float) -> Verdict:
