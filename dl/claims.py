@@ -536,7 +536,7 @@ def judge_q4_vgg(document: Sequence[dict], tuned: Sequence[dict], setting: dict)
     if not document or not tuned:
         return Verdict("Q4-vgg", "not tested", "It takes both recipes (`-P recipe=both`).")
     spikes = [
-        sum(after > SPIKE * before for run in runs for before, after in pairwise(run["val_loss"]))
+        sum(not after <= SPIKE * before for run in runs for before, after in pairwise(run["val_loss"]))  # nan: a spike
         + sum(run["diverged"] for run in runs)
         for runs in (document, tuned)
     ]

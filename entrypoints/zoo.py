@@ -550,6 +550,7 @@ def train(
 
 
 def went_in(run: Run, data: Data) -> None:
+    """Log the three splits with their digests as the inputs of `run`."""
     for part in ("train", "val", "test"):
         split = getattr(data, part)
         run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)

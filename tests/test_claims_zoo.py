@@ -111,6 +111,7 @@ def test_alexnet_that_sticks_with_some_seeds_depends_on_the_seed():
         ([2.3, 1.0, 1.9, 0.8], [2.0, 1.0, 0.5, 0.3], "depends"),
         ([2.3, 1.0, 1.9, 0.8], [2.0, 1.0, 1.5, 0.3], "confirmed"),
         ([2.3, 2.3, 2.3, 2.3], [2.0, 1.0, 1.1, 0.3], "refuted"),
+        ([2.3, 1.0, float("nan"), 0.8], [2.0, 1.0, 0.5, 0.3], "depends"),  # a loss that is none is no calm one
     ],
 )
 def test_spikes_are_counted_by_recipe(document, tuned, verdict):
