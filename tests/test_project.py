@@ -15,10 +15,16 @@ ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 QUESTIONS = [name for name in ENTRIES if name != "tests"]
 
 
+def module_of(name: str) -> str:
+    """The module that `python -m entrypoints.NAME` runs: a file, or the `__main__` of a folder."""
+    folder = (ROOT / "entrypoints" / name).is_dir()
+    return f"entrypoints.{name}.__main__" if folder else f"entrypoints.{name}"
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_mlproject_and_click_agree(name):
     entry = ENTRIES[name]
-    options = {option.name: option for option in importlib.import_module(f"entrypoints.{name}").main.params}
+    options = {option.name: option for option in importlib.import_module(module_of(name)).main.params}
     parameters = entry.get("parameters", {})
     assert set(parameters) == set(options)
     assert f"python -m entrypoints.{name} " in entry["command"] + " "
@@ -33,7 +39,8 @@ def test_mlproject_and_click_agree(name):
 
 def test_every_entry_point_has_its_file():
     files = {path.stem for path in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "options", "zoo"}
-    assert files == set(QUESTIONS)
+    folders = {path.parent.name for path in (ROOT / "entrypoints").glob("*/__main__.py")}
+    assert files | folders == set(QUESTIONS)
 
 
 def imported(path: Path) -> set[str]:
