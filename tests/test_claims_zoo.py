@@ -112,6 +112,7 @@ def test_alexnet_that_sticks_with_some_seeds_depends_on_the_seed():
         ([2.3, 1.0, 1.9, 0.8], [2.0, 1.0, 1.5, 0.3], "confirmed"),
         ([2.3, 2.3, 2.3, 2.3], [2.0, 1.0, 1.1, 0.3], "refuted"),
         ([2.3, 1.0, float("nan"), 0.8], [2.0, 1.0, 0.5, 0.3], "depends"),  # a loss that is none is no calm one
+        ([0.02, 0.01, 0.02, 0.01], [0.30, 0.20, 0.29, 0.2], "refuted"),  # twice next to nothing is next to nothing
     ],
 )
 def test_spikes_are_counted_by_recipe(document, tuned, verdict):
@@ -149,6 +150,47 @@ def test_one_seed_has_no_spread_and_equal_accuracies_no_winner():
     assert claims.judge_q4_depth(one, FULL).verdict == "not tested"
     equal = {"tuned": {"resnet18": [0.97, 0.97], "resnet101": [0.97, 0.97]}}
     assert claims.judge_q4_depth(equal, FULL).verdict == "confirmed"
+
+
+LOST, GOOD = [None] * 3, [0.90, 0.91, 0.90]  # a training that diverged has no accuracy
+
+
+@pytest.mark.parametrize(
+    ("shallow", "deep", "verdict", "told"),
+    [
+        (GOOD, LOST, "confirmed", "resnet50 diverged with all 3 seeds"),  # what diverges surpasses nothing
+        (GOOD, [0.80, None, None], "confirmed", "resnet50 80.0% (2 of 3 seeds diverged)"),
+        (GOOD, [0.95, None, None], "not tested", "takes more seeds"),  # one that came through is no proof
+        (GOOD, [0.95, 0.951, None], "refuted", "resnet50 95.0% ± 0.1% (1 of 3 seeds diverged)"),
+        ([0.90, None, None], [0.80, 0.81, 0.80], "not tested", "takes more seeds"),  # the shallow one fails more often
+        ([None] * 4, [0.80] * 4, "refuted", "resnet18 diverged with all 4 seeds"),  # 4 of 4 beside 0 of 4: p = 1/70
+        (LOST[:2], [0.80, 0.81], "not tested", "takes more seeds"),
+        (LOST, LOST, "not tested", "nothing to compare"),
+        (GOOD, [None], "not tested", "One seed has no spread"),
+    ],
+)
+def test_a_deeper_network_that_diverges_does_not_surpass(shallow, deep, verdict, told):
+    found = claims.judge_q4_depth({"tuned": {"resnet18": shallow, "resnet50": deep}}, FULL)
+    assert found.verdict == verdict
+    assert told in found.reason
+    assert found.numbers["tuned"] == {"resnet18": shallow, "resnet50": deep}
+
+
+def test_a_recipe_by_which_every_network_diverges_says_nothing_of_depth():
+    accuracies = {"document": {"resnet18": LOST, "resnet50": LOST}, "tuned": {"resnet18": GOOD, "resnet50": GOOD}}
+    assert claims.judge_q4_depth(accuracies, FULL).verdict == "confirmed"
+    accuracies["tuned"]["resnet50"] = [0.95, 0.951, 0.95]
+    assert claims.judge_q4_depth(accuracies, FULL).verdict == "refuted"
+
+
+def test_trainings_that_diverged_reach_the_judge_of_depth():
+    runs = [trained(name, "tuned", 0.97) for name in ("resnet18", "resnet18", "resnet50", "resnet50")]
+    for run in runs[2:]:
+        run["diverged"] = True
+        del run["test_accuracy"]
+    [depth] = [verdict for verdict in claims.judge_q4(runs, 0.19, FULL) if verdict.claim == "Q4-depth"]
+    assert depth.verdict == "confirmed"
+    assert "resnet50 diverged with all 2 seeds" in depth.reason
 
 
 def trained(network, recipe, accuracy, weights="random"):
