@@ -9,6 +9,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -130,9 +131,9 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_share(recipe, steps * recipe.epochs))
     average = deepcopy(model) if recipe.ema else None
     averaged = [floats(average), floats(model)] if average else []
-    order = torch.Generator().manual_seed(recipe.seed)
-    noise = torch.Generator(device).manual_seed(recipe.seed)
-    dropout = default_generator(device).manual_seed(recipe.seed)
+    seeds = streams(recipe.seed)
+    order, noise = torch.Generator().manual_seed(seeds[0]), torch.Generator(device).manual_seed(seeds[1])
+    dropout = default_generator(device).manual_seed(seeds[2])
     state = {
         "model": model, "optimizer": optimizer, "schedule": schedule, "average": average,
         "order": order, "noise": noise, "dropout": dropout,
@@ -250,6 +251,11 @@ def resume(checkpoints: Checkpoints | None, this: dict, state: dict, rank: int, 
         return []
     restore(state, found[0]["parts"])
     return [Epoch(**epoch) for epoch in found[0]["history"]]
+
+
+def streams(seed: int) -> list[int]:
+    """Derive the seeds of the independent streams that the order of images, augmentation and dropout draw from."""
+    return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(3)]
 
 
 def default_generator(device: torch.device) -> torch.Generator:

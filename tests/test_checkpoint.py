@@ -1,7 +1,6 @@
 """What was trained is not lost: checkpoints, and trainings that go on from them."""
 
 import os
-import resource
 from dataclasses import asdict, replace
 
 import pytest
@@ -155,6 +154,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, width, data, reci
 
 def test_a_full_disk_costs_a_warning_and_the_checkpoint_before_stands(tmp_path, whole):
     """The limit on file size is the full disk: a write in mid-file is refused."""
+    resource = pytest.importorskip("resource", reason="POSIX has limits on the size of files")
     said, model, before = [], network(), resource.getrlimit(resource.RLIMIT_FSIZE)
     checkpoints = Checkpoints(tmp_path, said.append)
 
@@ -205,6 +205,28 @@ def test_where_memory_runs_out_the_same_steps_are_made_in_parts(tmp_path, batch,
 def test_where_two_images_are_too_many_the_error_is_raised():
     with pytest.raises(torch.OutOfMemoryError):
         fit(Hungry(1), images(), RECIPE)
+
+
+def test_order_augmentation_and_dropout_draw_from_three_streams(tmp_path):
+    fit(network(), images(), replace(RECIPE, epochs=1, seed=7), checkpoints=Checkpoints(tmp_path))
+    parts, seeds = read(next(tmp_path.glob("epoch-*.pt")))["parts"], set()
+    for name in ("order", "noise", "dropout"):
+        generator = torch.Generator()
+        generator.set_state(parts[name])
+        seeds.add(generator.initial_seed())
+    assert len(seeds - {7}) == 3  # 7: what the weights were drawn with
+
+
+def test_an_older_training_goes_on_with_the_random_numbers_that_it_has(tmp_path, monkeypatch):
+    """One that had a single stream for everything: its checkpoint decides, not the seed."""
+    monkeypatch.setattr("dl.train.streams", lambda seed: [seed] * 3)
+    expected = network()
+    fit(expected, images(), RECIPE)
+    interrupted(tmp_path, RECIPE, after=2)
+    monkeypatch.undo()
+    model = network()
+    fit(model, images(), RECIPE, checkpoints=Checkpoints(tmp_path))
+    assert same(model, expected)
 
 
 def test_a_training_that_diverges_leaves_no_checkpoint_of_that_epoch(tmp_path):
