@@ -623,21 +623,21 @@ def summarise(
     run.metrics({"best_val_accuracy": best["val_accuracy"], "test_accuracy": best["test_accuracy"]})
     if "test_accuracy_std" in best:
         run.metrics({"test_accuracy_std": best["test_accuracy_std"]})
-    majority = data.test.y.bincount().max().item() / len(data.test)
+    of_val, majority = (part.y.bincount().max().item() / len(part) for part in (data.val, data.test))
     title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
     histories = {
         row["network"]: next(each.history for each in trained[entry] if each.row["run_id"] == row["run_id"])
         for entry, row in done.items()
     }
     compared = {row["network"]: histories[row["network"]] for row in shown.values()}
-    run.figure("comparison.png", plots.comparison(list(shown.values()), compared, majority, title))
+    run.figure("comparison.png", plots.comparison(list(shown.values()), compared, of_val, title))
     both = {
         ZOO[entry].title: {"document": histories[title_of(f"{entry} / document")], "tuned": histories[row["network"]]}
         for entry, row in shown.items()
         if f"{entry} / document" in done
     }
     if both:
-        run.figure("recipes.png", plots.recipes(both, majority, title))
+        run.figure("recipes.png", plots.recipes(both, of_val, title))
     arms = {
         entry.partition(" / ")[2]: row | {"history": histories[row["network"]]}
         for entry, row in done.items()

@@ -71,12 +71,21 @@ def mistakes(x: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, title:
     return fig
 
 
+DOTTED = {"color": COLOURS[-1], "linewidth": 0.8, "linestyle": ":"}
+
+
+def always_the_most_frequent(share: float) -> str:
+    """Return the legend of the line at `share`, 0..1, of the validation images."""
+    return f"always the most frequent digit of the validation images ({share:.1%})"
+
+
 def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: float, title: str) -> Figure:
     """The zoo side by side: accuracy over epochs, over seconds, and against size and cost.
 
     rows: one dict a network with network (its title), test_accuracy (0..1), test_accuracy_se, parameters, flops, and
     test_accuracy_std where it is the mean of several seeds;
-    histories: title -> epochs; majority: the most frequent digit's share of the test images, 0..1.
+    histories: title -> epochs; majority: the most frequent digit's share of the validation images, 0..1, because the
+    upper panels, in which its line stands, show validation accuracies.
     """
     fig = figure(11, 8)
     (by_epoch, by_time), (by_size, by_cost) = fig.subplots(2, 2)
@@ -103,21 +112,21 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
         axes.yaxis.set_major_formatter(percent())
     for axes in (by_epoch, by_time):
         axes.set_ylim(0, 1)
-        axes.axhline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
-    by_epoch.annotate(
-        "always the most frequent digit", (0.99, majority), xycoords=("axes fraction", "data"), fontsize=8, ha="right",
-        textcoords="offset points", xytext=(0, -9),
-    )  # fmt: skip
-    fig.legend(*by_epoch.get_legend_handles_labels(), loc="outside lower center", ncols=len(histories), frameon=False)
+        axes.axhline(majority, label=always_the_most_frequent(majority), **DOTTED)
+    lines, labels = by_epoch.get_legend_handles_labels()
+    fig.legend(lines, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
     fig.suptitle(title)
     return fig
 
 
 def recipes(histories: dict[str, dict[str, list[Epoch]]], majority: float, title: str) -> Figure:
-    """Each network by each recipe. histories: title -> recipe -> epochs; majority: 0..1, of the validation images."""
+    """Draw each network's validation accuracy by each recipe.
+
+    histories: title -> recipe -> epochs; majority: the most frequent digit's share of the validation images, 0..1.
+    """
     columns = min(3, len(histories))
     rows = -(-len(histories) // columns)
-    fig = figure(3.7 * columns, 2.9 * rows + 0.6)
+    fig = figure(max(5.5, 3.7 * columns), 2.9 * rows + 0.6)
     grid = fig.subplots(rows, columns, sharey=True, squeeze=False)
     names = list(dict.fromkeys(recipe for tried in histories.values() for recipe in tried))
     for axes in grid.flat[len(histories) :]:
@@ -128,20 +137,23 @@ def recipes(histories: dict[str, dict[str, list[Epoch]]], majority: float, title
                 [epoch.index for epoch in history], [epoch.val_accuracy for epoch in history],
                 label=f"{recipe} recipe", **style(names.index(recipe)),
             )  # fmt: skip
-        axes.axhline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
+        axes.axhline(majority, label=always_the_most_frequent(majority), **DOTTED)
         tidy(axes, network, "epoch", "validation accuracy" if place % columns == 0 else "")
         axes.set_ylim(0, 1)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.yaxis.set_major_formatter(percent())
     shown = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    shown["always the most frequent digit"] = grid[0, 0].lines[-1]
-    fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=len(shown), frameon=False)
+    fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=columns, frameon=False)
     fig.suptitle(title)
     return fig
 
 
 def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
-    """AlexNet with one thing changed. arms: label -> test_accuracy, test_accuracy_se (0..1), history (epochs)."""
+    """Draw AlexNet with one thing changed at a time.
+
+    arms: label -> test_accuracy, test_accuracy_se (0..1), history (epochs); majority: the most frequent digit's share
+    of the test images, 0..1.
+    """
     fig = figure(10, 3.8)
     bars, curves_ = fig.subplots(1, 2)
     for index, (label, arm) in enumerate(arms.items()):
@@ -156,10 +168,10 @@ def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
     bars.set_yticks(range(len(arms)), arms)
     bars.invert_yaxis()
     bars.set_xlim(0, 1.12)
-    bars.axvline(majority, color=COLOURS[-1], linewidth=0.8, linestyle=":")
+    bars.axvline(majority, **DOTTED)
     bars.xaxis.set_major_formatter(percent())
     tidy(bars, "One thing changed at a time", "test accuracy (dotted: the most frequent digit)")
-    curves_.axhline(np.log(10), color=COLOURS[-1], linewidth=0.8, linestyle=":")
+    curves_.axhline(np.log(10), **DOTTED)
     tidy(curves_, "Training loss (dotted: ln 10, nothing learnt)", "epoch", "cross-entropy (nats)")
     curves_.xaxis.get_major_locator().set_params(integer=True)
     curves_.set_ylim(bottom=0)
