@@ -1,4 +1,4 @@
-"""Every speed claim of the README as a measured ratio, both sides in one process, taking turns.
+"""Every speed claim of docs/speed.md as a measured ratio, both sides in one process, taking turns.
 
     mlflow run . -e benchmark --env-manager uv
 

@@ -1,4 +1,4 @@
-"""The README's snippet for other projects, word for word, where nothing of this project is installed."""
+"""The snippet of docs/models.md for other projects, word for word, where nothing of this project is installed."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from dl.models import ZOO, Raw
 from tracking.registry import register
 from tracking.run import start
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 SEED = "import torch; torch.manual_seed(0)\n"
 LOOK = """
 import importlib.util
@@ -41,8 +41,8 @@ def clean_python(tmp_path):
     shutil.rmtree(folder)
 
 
-def test_the_readmes_snippet_runs_in_another_project(store, tmp_path, clean_python):
-    [snippet] = re.findall(r"<!-- tests/test_snippet\.py[^>]*-->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+def test_the_snippet_runs_in_another_project(store, tmp_path, clean_python):
+    [snippet] = re.findall(r"<!-- tests/test_snippet\.py[^>]*-->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     name = re.search(r"models:/([\w-]+)@champion", snippet)[1]
     net = Raw(ZOO["resnet18"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0])
     with start("trainer") as run:

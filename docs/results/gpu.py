@@ -1,4 +1,4 @@
-"""Everything that wants a GPU, in two commands of at most ten minutes each. See README.md beside this file.
+"""Everything that wants a GPU, in two commands of at most ten minutes each. See docs/speed.md.
 
     python docs/results/gpu.py zoo OUT     the six networks by their full recipes, ten epochs, bf16
     python docs/results/gpu.py rest OUT    the digits grid, GPU beside CPU in questions 1 to 3, profiles, torch.compile
