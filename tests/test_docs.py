@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 from mlflow.cli import cli as mlflow_cli
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.test_project import ENTRIES, ROOT, module_of
+
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
-ENTRIES = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
-COMMANDS = {"tracking.serve", *(f"entrypoints.{name}" for name in ENTRIES)}
+MODULES = {"tracking.serve": "tracking.serve"} | {f"entrypoints.{name}": module_of(name) for name in ENTRIES}
 BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -133,8 +132,8 @@ def check(words: list[str]) -> None:
         case ["python", "-m", "pytest", path]:
             assert (ROOT / path).exists(), f"no file {path}"
         case ["python", "-m", module, *rest]:
-            assert module in COMMANDS, f"no command {module}"
-            check_options(importlib.import_module(module).main, rest)
+            assert module in MODULES, f"no command {module}"
+            check_options(importlib.import_module(MODULES[module]).main, rest)
         case ["python", path, *_]:
             assert (ROOT / path).exists(), f"no file {path}"
         case _:
@@ -143,7 +142,7 @@ def check(words: list[str]) -> None:
 
 def check_parameter(entry: str, name: str, value: str) -> None:
     assert name in ENTRIES[entry]["parameters"], f"{entry} takes no {name}"
-    [option] = [o for o in importlib.import_module(f"entrypoints.{entry}").main.params if o.name == name]
+    [option] = [o for o in importlib.import_module(module_of(entry)).main.params if o.name == name]
     check_value(option, value)
 
 
