@@ -27,7 +27,7 @@ from markupsafe import Markup
 
 from dl.claims import CLAIMS, VERDICTS, Claim
 from dl.population import TABLE2, Config
-from tracking.report import Evidence, best, parents, store
+from tracking.evidence import Evidence, best, parents, store
 from tracking.run import start
 
 ROOT = Path(__file__).resolve().parents[1]
