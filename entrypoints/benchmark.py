@@ -88,7 +88,7 @@ def main(repeats: int, only: str) -> None:
             for row in GROUPS[name](run, repeats):
                 rows.append(row)
                 click.echo(as_markdown([row]).splitlines()[-1])  # a log file shows how far it is
-        run.table("benchmark.json", rows)
+        run.log_table("benchmark.json", rows)
         run.metrics({row["key"]: row["ratio"] for row in rows if row["ratio"] is not None})
         table = as_markdown(rows)
         run.note(f"{torch.get_num_threads()} CPU threads, torch {torch.__version__}\n\n{table}")

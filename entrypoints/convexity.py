@@ -19,6 +19,7 @@ from dl import claims
 from dl.landscape import Finding, cells, examine
 from dl.plots import landscape as plots
 from dl.train import pick_device
+from tracking.evidence import log_verdicts
 from tracking.run import Run, start
 
 
@@ -46,10 +47,9 @@ def main(trials, points, seed, device) -> None:
         run.figure("convexity.png", plots.convexity_table(findings))
         run.figure("spectra.png", plots.hessian_spectra(findings))
         run.figure("witnesses.png", plots.witness_curves(findings))
-        run.table("cells.json", rows)
-        run.json("witnesses.json", [witness(finding) for finding in findings if finding.witness.proven])
-        run.json("claims.json", claims.rows(verdicts))
-        run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+        run.log_table("cells.json", rows)
+        run.log_json("witnesses.json", [witness(finding) for finding in findings if finding.witness.proven])
+        log_verdicts(run, claims.rows(verdicts))
         run.note(answer(rows, verdicts))
     click.echo(claims.markdown(verdicts))
 

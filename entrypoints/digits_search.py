@@ -55,6 +55,7 @@ from dl.search import (
 )
 from dl.train import pick_device
 from entrypoints.options import engine_options
+from tracking.evidence import log_verdicts
 from tracking.registry import register
 from tracking.run import Run, connect, find, start
 
@@ -189,7 +190,7 @@ def search(run: Run, plan: Plan, data: Data, device: str, cluster: engines.Clust
         }
         for i, config in enumerate(finalists)
     ]
-    run.table("finalists.json", rows)
+    run.log_table("finalists.json", rows)
     tested = [net["test_accuracy"] for net in networks]
     run.metrics(
         {
@@ -385,8 +386,7 @@ def judge(
         place(configs, by_error, "validation error"),
     ]
     verdicts = [claims.judge_q3_data(found), claims.judge_q3_table2(findings, len(configs), len(GRID))]
-    run.json("claims.json", claims.rows(verdicts))
-    run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+    log_verdicts(run, claims.rows(verdicts))
     return verdicts
 
 
@@ -440,7 +440,7 @@ def exhaust(run: Run, plan: Plan, data: Data, device: str) -> str:
     curves, floor = simulations(run, whole, plan)
     verdicts = judge(run, data, GRID, by_loss, by_error)
     rows = standings(by_loss, by_error)
-    run.table("standings.json", rows)
+    run.log_table("standings.json", rows)
     seconds, usual = np.mean(times, 0)
     run.metrics({"grid_seconds": seconds, "usual_seconds": usual, "speedup": usual / seconds})
     lines = [

@@ -39,6 +39,7 @@ from dl.logistic import (
 )
 from dl.plots import landscape as plots
 from dl.train import pick_device
+from tracking.evidence import log_verdicts
 from tracking.registry import register
 from tracking.run import Run, start
 
@@ -238,12 +239,13 @@ def judge(
         claims.judge_q1_corner_gradient(corners()),
         claims.judge_q1_convergence(rows, same),
     ]
-    run.table("corners.json", corners())
-    run.table("uniqueness.json", unique)
-    run.table("races.json", [row | {"winner": winner} for row, winner in zip(rows, claims.tally(rows), strict=True)])
-    run.table("races_equal_lr.json", [row | {"winner": w} for row, w in zip(same, claims.tally(same), strict=True)])
-    run.json("claims.json", claims.rows(verdicts))
-    run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+    run.log_table("corners.json", corners())
+    run.log_table("uniqueness.json", unique)
+    run.log_table(
+        "races.json", [row | {"winner": winner} for row, winner in zip(rows, claims.tally(rows), strict=True)]
+    )
+    run.log_table("races_equal_lr.json", [row | {"winner": w} for row, w in zip(same, claims.tally(same), strict=True)])
+    log_verdicts(run, claims.rows(verdicts))
     return verdicts
 
 

@@ -46,7 +46,7 @@ def main(model: str, images: Path) -> None:
         logits = np.concatenate([network.predict(part.numpy()) for part in x.split(BATCH)])
         probabilities = torch.from_numpy(logits).softmax(1).numpy()
         rows = [row(name, p) for name, p in zip(names, probabilities, strict=True)]
-        run.json("predictions.json", about | {"images": rows, "skipped": skipped})
+        run.log_json("predictions.json", about | {"images": rows, "skipped": skipped})
         heading = f"{title}, trained on {dataset}"
         run.figure("contact_sheet.png", contact_sheet(x.numpy(), names, probabilities, heading))
         run.metrics({"images": len(rows), "skipped": len(skipped), "mean_probability": probabilities.max(1).mean()})

@@ -254,7 +254,7 @@ def examine(question: Question, source: Source, figures: dict[str, bytes]) -> di
         "run": run,
         "finished": sum(each.over for each in candidates),
         "attempt": candidates[0] if candidates and not run else None,
-        "claims": {row["claim"]: row for row in (run.json("claims.json") if run else None) or []},
+        "claims": {row["claim"]: row for row in (run.read_json("claims.json") if run else None) or []},
         "mark": mark(run) if run else "",
         "changed": changed(source.entry, run.params) if run else {},
         "answer": answer(run.note) if run else ("", ""),
@@ -323,8 +323,8 @@ def tables_1_and_2(grid: Evidence | None, search: Evidence | None) -> dict | Non
         return None
     space = json.loads(run.tags["table1"])
     configs = {str(config): config for config in (Config(*values) for values in product(*space.values()))}
-    standings = {row["configuration"]: row for row in (grid.table("standings.json") if grid else [])}
-    finalists = {row["configuration"]: row for row in (search.table("finalists.json") if search else [])}
+    standings = {row["configuration"]: row for row in (grid.read_table("standings.json") if grid else [])}
+    finalists = {row["configuration"]: row for row in (search.read_table("finalists.json") if search else [])}
     contenders = [configs[name] for name, row in standings.items() if row["may be best by loss"]]
     networks = search.children("network") if search else []
     winner = None

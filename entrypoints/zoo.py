@@ -29,6 +29,7 @@ from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_r
 from dl.models.plan import space
 from dl.plots import zoo as plots
 from dl.train import DivergedError, Epoch, fit, pick_device, predict
+from tracking.evidence import log_verdicts
 from tracking.registry import register
 from tracking.run import Run, connect, find, start
 from tracking.trials import recording
@@ -520,7 +521,7 @@ def train(
                 row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
             except DivergedError as error:
                 row |= {"error": str(error), "diverged": True}
-                child.json("result.json", {"row": row, "history": list(map(asdict, history))})
+                child.log_json("result.json", {"row": row, "history": list(map(asdict, history))})
                 checkpoints.remove()
         if "error" in row:
             child.fail(row["error"])
@@ -543,8 +544,8 @@ def train(
         child.figure("confusion.png", plots.confusion(truth.numpy(), logits.argmax(1).numpy(), heading))
         wrong = plots.mistakes(data.test.x.numpy(), truth.numpy(), logits.softmax(1).numpy(), heading)
         child.figure("errors.png", wrong)
-        child.json("recipe.json", asdict(recipe))
-        child.json("result.json", {"row": row, "history": list(map(asdict, history))})
+        child.log_json("recipe.json", asdict(recipe))
+        child.log_json("result.json", {"row": row, "history": list(map(asdict, history))})
     trained.model = model.cpu()
     return trained
 
@@ -611,7 +612,7 @@ def summarise(
     remarks: list[str],
 ) -> None:
     """Figures, table, verdicts and the note that answers the question, on the parent run."""
-    run.table("zoo.json", rows)
+    run.log_table("zoo.json", rows)
     if failed:
         run.fail("; ".join(f"{label} failed: {error}" for label, error in failed.items()))
     done = {entry: row for entry, row in zip(trained, rows, strict=True) if "error" not in row}
@@ -646,8 +647,7 @@ def summarise(
     if arms:
         run.figure("ablation.png", plots.ablation(arms, majority, f"Why does AlexNet stick? {title}"))
     verdicts = judge(trained, data, preset, majority)
-    run.json("claims.json", claims.rows(verdicts))
-    run.tags({f"claim.{verdict.claim}": verdict.verdict for verdict in verdicts})
+    log_verdicts(run, claims.rows(verdicts))
     said = answer(list(shown.values()), best, majority, data, preset)
     run.note("\n\n".join([said, *remarks, as_markdown(rows), claims.markdown(verdicts)]))
 

@@ -29,7 +29,7 @@ def claim(name: str, verdict: str, reason: str) -> dict:
 def zoo(name: str, claims: list[dict] = (), **tags: str) -> str:
     tags = {"question": 4, "kind": "zoo", "dataset": "street-digits", "preset": "quick", "recipe": "tuned"} | tags
     with start(name, {"models": tags.pop("models", "all")}, tags) as run:
-        run.json("claims.json", list(claims))
+        run.log_json("claims.json", list(claims))
         run.figure("comparison.png", Figure())
         run.note(f"**Answer of {name}**")
     return run.id
@@ -85,13 +85,13 @@ def test_the_commands_that_it_names_are_commands(command):
 
 def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     with start("convexity / old", tags={"question": 2, "kind": "question"}) as run:
-        run.json("claims.json", [claim("Q2-ce", "confirmed", "an old reason")])
+        run.log_json("claims.json", [claim("Q2-ce", "confirmed", "an old reason")])
     with start(
         "convexity / new", {"trials": 60, "points": 2000.0, "seed": 0}, {"question": 2, "kind": "question"}
     ) as run:
-        run.json("claims.json", [claim("Q2-ce", "refuted", "a new reason | with a bar")])
+        run.log_json("claims.json", [claim("Q2-ce", "refuted", "a new reason | with a bar")])
     with start("convexity / short", {"trials": 3, "points": 2000}, {"question": 2, "kind": "question"}) as run:
-        run.json("claims.json", [claim("Q2-ce", "confirmed", "three trials")])
+        run.log_json("claims.json", [claim("Q2-ce", "confirmed", "three trials")])
     with pytest.raises(KeyError), start("convexity / failed", tags={"question": 2, "kind": "question"}):
         raise KeyError("why")
     real = zoo("real and full", [claim("Q4-vgg", "refuted", "by SVHN")], dataset="svhn", preset="full")
@@ -134,7 +134,7 @@ def test_a_zoo_that_failed_with_its_verdicts_is_evidence(store):
         raise RuntimeError("too early")
     assert "**Not run yet.**" in write()[0].partition("## Question 4")[2]
     with start("diverged", tags=tags) as run:
-        run.json("claims.json", [claim("Q4-vgg", "confirmed", "a loss was lost")])
+        run.log_json("claims.json", [claim("Q4-vgg", "confirmed", "a loss was lost")])
         run.tags({"claim.Q4-vgg": "confirmed"})
         run.fail("VGG-16 | seed 0 failed")
     zoo("generated", [claim("Q4-vgg", "refuted", "by drawings")], recipe="both")
@@ -211,12 +211,14 @@ def test_tables_1_and_2_come_from_the_runs(store):
             {"rank": i + 1, "configuration": str(c), "loss": 0.1, "may be best by loss": c in contenders} | numbers
             for i, c in enumerate(order)
         ]
-        run.table("standings.json", rows)
-        run.json("claims.json", [claim("Q3-table2", "depends", "by all")])
+        run.log_table("standings.json", rows)
+        run.log_json("claims.json", [claim("Q3-table2", "depends", "by all")])
     with start("digits_search / tpe", {"trials": 30}, tags | {"kind": "search"}) as run:
         finalists = [(GRID[100], 0.0674, 0.0064), (TABLE2, 0.0954, 0.009)]
-        run.table("finalists.json", [{"configuration": str(c), "new splits": a, "error": b} for c, a, b in finalists])
-        run.json("claims.json", [claim("Q3-table2", "not tested", "only six")])
+        run.log_table(
+            "finalists.json", [{"configuration": str(c), "new splits": a, "error": b} for c, a, b in finalists]
+        )
+        run.log_json("claims.json", [claim("Q3-table2", "not tested", "only six")])
         for seed in range(2):
             with run.child(f"winner / {seed}", asdict(GRID[100]), {"kind": "network"}):
                 pass

@@ -170,7 +170,7 @@ def test_a_resumed_child_is_the_same_run_and_takes_no_value_twice(store):
         with run.child("child", {"lr": 1}) as child:
             child.metrics({"val_loss": 1.0}, 1)
             child.metrics({"val_loss": 0.5}, 2)
-            child.table("table.json", [{"a": 1, "b": "x"}])
+            child.log_table("table.json", [{"a": 1, "b": "x"}])
             child.fail("why")
         run.fail("child")
     assert statuses() == {"parent": "FAILED", "child": "FAILED"}
@@ -179,7 +179,7 @@ def test_a_resumed_child_is_the_same_run_and_takes_no_value_twice(store):
         assert statuses() == {"parent": "RUNNING", "child": "RUNNING"}
         for epoch in (1, 2, 3):
             same.metrics({"val_loss": 9.0 / epoch, "lr": 0.1}, epoch)
-        same.table("table.json", [{"a": 2, "b": "y"}, {"a": 3, "b": "z"}])
+        same.log_table("table.json", [{"a": 2, "b": "y"}, {"a": 3, "b": "z"}])
     assert statuses() == {"parent": "FINISHED", "child": "FINISHED"}
     assert "error" not in runs()["child"].data.tags
     assert runs()["child"].data.params == {"lr": "1", "seed": "0"}

@@ -1,7 +1,7 @@
-"""Finished runs as evidence: found by rule on the tracking server, read back with what they left there."""
+"""Runs as evidence: verdicts logged on them, and finished runs found again by rule, with what they left."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
-from tracking.run import children, without_password
+from tracking.run import Run, children, without_password
+
+VERDICT = "claim."  # beginning of the tags that hold verdicts
+
+
+def log_verdicts(run: Run, verdicts: Sequence[dict]) -> None:
+    """Log the verdicts of a question as `claims.json` and a tag each; a dict has at least `claim` and `verdict`."""
+    run.log_json("claims.json", list(verdicts))
+    run.tags({VERDICT + row["claim"]: row["verdict"] for row in verdicts})
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,8 @@ class Evidence:
 
     @property
     def over(self) -> bool:
-        """Did it come to its end? A run that failed with its verdicts did: one of its networks was what failed."""
-        judged = any(tag.startswith("claim.") for tag in self.tags)
+        """True if the run came to its end. One that failed with its verdicts did: a network in it was what failed."""
+        judged = any(tag.startswith(VERDICT) for tag in self.tags)
         return self.status == "FINISHED" or (self.status == "FAILED" and judged)
 
     @property
@@ -71,23 +79,23 @@ class Evidence:
         return f"{without_password(host)}/#/experiments/{self.record.info.experiment_id}/runs/{self.id}"
 
     def file(self, path: str) -> bytes | None:
-        """An artifact's content; None where there is none of that name."""
+        """Return an artifact's content; None where there is none of that name."""
         with TemporaryDirectory() as folder:
             try:
                 return Path(MlflowClient().download_artifacts(self.id, path, folder)).read_bytes()
             except (MlflowException, OSError):
                 return None
 
-    def json(self, path: str) -> dict | list | None:
-        """A JSON artifact; None where there is none, or it is damaged."""
+    def read_json(self, path: str) -> dict | list | None:
+        """Return a JSON artifact; None where there is none, or it is damaged."""
         try:
             return json.loads(self.file(path) or "null")
         except ValueError:
             return None
 
-    def table(self, path: str) -> list[dict]:
-        """What `Run.table` logged; no rows where there is none."""
-        content = self.json(path) or {"columns": [], "data": []}
+    def read_table(self, path: str) -> list[dict]:
+        """Return the rows that `Run.log_table` logged; none where there is none."""
+        content = self.read_json(path) or {"columns": [], "data": []}
         return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
     def children(self, kind: str) -> list[Record]:
@@ -95,9 +103,9 @@ class Evidence:
 
 
 def parents(question: int, kind: str, **tags: tuple[str, ...]) -> list[Evidence]:
-    """The parent runs of that question and kind in all experiments, latest first, whatever their status.
+    """Return the parent runs of that question and kind in all experiments, latest first, whatever their status.
 
-    tags: for each of these the values that may stand there.
+    tags: the values allowed for each of these tags.
     """
     found = mlflow.search_runs(
         search_all_experiments=True,
@@ -110,7 +118,7 @@ def parents(question: int, kind: str, **tags: tuple[str, ...]) -> list[Evidence]
 
 
 def best(candidates: list[Evidence], rank: Callable[[Evidence], tuple]) -> Evidence | None:
-    """The one of highest rank that came to its end, of several the latest; None where none did."""
+    """Return the candidate of highest rank that came to its end, the latest of equals; None where none did."""
     return max(
         [each for each in candidates if each.over],
         key=lambda each: (*rank(each), each.record.info.start_time),
@@ -119,5 +127,5 @@ def best(candidates: list[Evidence], rank: Callable[[Evidence], tuple]) -> Evide
 
 
 def store() -> str:
-    """The tracking URI as it may be shown."""
+    """Return the tracking URI without its password."""
     return without_password(mlflow.get_tracking_uri())

@@ -92,7 +92,7 @@ class Run:
     def figure(self, path: str, figure) -> None:
         self.client.log_figure(self.id, figure, path)
 
-    def table(self, path: str, rows: list[dict]) -> None:
+    def log_table(self, path: str, rows: list[dict]) -> None:
         """Log a list of dicts as a table that the UI shows and compares; replaces one of that name."""
         keys = dict.fromkeys(key for row in rows for key in row)  # a failed network's row lacks most
         columns = {key: [row.get(key) for row in rows] for key in keys}
@@ -100,7 +100,7 @@ class Run:
             self.client.log_text(self.id, json.dumps({"columns": list(columns), "data": []}), path)
         self.client.log_table(self.id, columns, path)
 
-    def json(self, path: str, content: dict | list) -> None:
+    def log_json(self, path: str, content: dict | list) -> None:
         self.client.log_dict(self.id, content, path)
 
     def text(self, path: str, content: str) -> None:
