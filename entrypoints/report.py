@@ -11,6 +11,7 @@ import base64
 import errno
 import json
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -173,7 +174,10 @@ def rank(entry: str, run: Evidence) -> tuple:
 def cut(entry: str, params: dict[str, str]) -> bool:
     """Had this run less than its default budget? A default of 0 is the preset's own number: any other is a change."""
     budgets = {key: float(default) for key, default in defaults(entry).items() if key in BUDGETS}
-    asked = {key: float(params.get(key, default)) for key, default in budgets.items()}
+    try:
+        asked = {key: float(params.get(key, default)) for key, default in budgets.items()}
+    except ValueError:  # nothing that this program writes
+        return True
     return any(asked[key] < default or (asked[key] and not default) for key, default in budgets.items())
 
 
@@ -217,7 +221,7 @@ def write() -> tuple[str, str, dict[str, bytes]]:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters["cell"] = lambda text: " ".join(str(text).replace("|", "\\|").split())
+    templates.filters |= {"cell": as_cell, "plain": as_plain}
     markdown = templates.get_template("report.md.jinja").render(
         questions=QUESTIONS,
         chosen=chosen,
@@ -231,7 +235,24 @@ def write() -> tuple[str, str, dict[str, bytes]]:
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(
         "report.html.jinja"
     )
-    return markdown, page.render(body=Markup(as_html(markdown, figures))), figures
+    html = page.render(body=Markup(as_html(markdown, figures)))
+    return without_html(markdown), html, figures
+
+
+def as_cell(markdown: str) -> str:
+    """Return inline Markdown as it may stand in a table's cell."""
+    return " ".join(str(markdown).replace("|", "\\|").split())
+
+
+def as_plain(text: str) -> str:
+    """Return text that others chose (names, tags, parameters) as Markdown that shows it as it is, on one line."""
+    one_line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*\[\]|])", r"\\\1", one_line)
+
+
+def without_html(markdown: str) -> str:
+    """Return the Markdown without live HTML, which many of its viewers would obey: tags become text."""
+    return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", markdown)
 
 
 def examine(question: Question, source: Source, figures: dict[str, bytes]) -> dict:
@@ -254,7 +275,7 @@ def examine(question: Question, source: Source, figures: dict[str, bytes]) -> di
         "run": run,
         "finished": sum(each.over for each in candidates),
         "attempt": candidates[0] if candidates and not run else None,
-        "claims": {row["claim"]: row for row in (run.read_json("claims.json") if run else None) or []},
+        "claims": judged(run) if run else {},
         "mark": mark(run) if run else "",
         "changed": changed(source.entry, run.params) if run else {},
         "answer": answer(run.note) if run else ("", ""),
@@ -263,11 +284,24 @@ def examine(question: Question, source: Source, figures: dict[str, bytes]) -> di
     }
 
 
+def judged(run: Evidence) -> dict[str, dict]:
+    """Return the rows of the run's claims.json by claim; what is no verdict is left out."""
+    rows = run.read_json("claims.json")
+    return {
+        row["claim"]: row
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict)
+        and row.get("claim") in tuple(CLAIMS)
+        and row.get("verdict") in VERDICTS
+        and isinstance(row.get("reason"), str)
+    }
+
+
 def mark(run: Evidence) -> str:
     """What a reader must know before believing a number."""
     dataset, preset = run.tags.get("dataset", ""), run.tags.get("preset", "full")
-    remarks = [f"generated {dataset}"] * (run.tags["question"] == "4" and dataset != "svhn")
-    remarks += [f"{preset} preset"] * (preset != "full")
+    remarks = [f"generated {as_plain(dataset)}"] * (run.tags["question"] == "4" and dataset != "svhn")
+    remarks += [f"{as_plain(preset)} preset"] * (preset != "full")
     if not remarks:
         return ""
     return ("**NOT SVHN**" if dataset != "svhn" else "**NOT FULL**") + f" ({', '.join(remarks)})"
@@ -360,17 +394,24 @@ def tables_1_and_2(grid: Evidence | None, search: Evidence | None) -> dict | Non
 
 
 def as_html(markdown: str, figures: dict[str, bytes]) -> str:
-    """The Markdown as HTML, figures inside; raw HTML in it is shown, not obeyed."""
+    """Return the Markdown as HTML with the figures inside.
+
+    What others wrote into a shared store stands in it: raw HTML is shown, not obeyed; a link that is none to a page
+    (`javascript:`) stays text (markdown-it's own rule); of an image that is none of `figures` its description is left.
+    """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    parser.validateLink = lambda link: True  # data: addresses; all links are ours
     tokens = parser.parse(markdown)
     for token in tokens:
         for part, text in zip(token.children or [], (token.children or [])[1:], strict=False):
             if part.type == "strong_open" and text.content in (*VERDICTS, "NOT SVHN", "NOT FULL"):
                 part.attrSet("class", f"mark {text.content.replace(' ', '-').lower()}")
         for part in token.children or []:
-            if part.type == "image" and (name := Path(part.attrs["src"]).name) in figures:
-                part.attrSet("src", "data:image/png;base64," + base64.b64encode(figures[name]).decode())
+            if part.type != "image":
+                continue
+            if content := figures.get(part.attrs["src"].removeprefix("figures/")):
+                part.attrSet("src", "data:image/png;base64," + base64.b64encode(content).decode())
+            else:
+                part.type = "text"
     html = parser.renderer.render(tokens, parser.options, {})
     return html.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
 

@@ -1,16 +1,21 @@
 """What a user sees: the six networks beside each other in MLflow's own pages, in a real browser."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import mlflow
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
+from dl.claims import CLAIMS
 from dl.models import ZOO
 from entrypoints import svhn_zoo
+from entrypoints.report import write
 from tests.test_server import serving
+from tracking.run import start
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SWITCHES = (
@@ -111,3 +116,51 @@ def test_the_curves_of_the_six_are_drawn(browser, zoo):
 
     for metric in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
         wait(browser, lambda metric=metric: len(drawn(metric)) == 6, f"six curves of {metric}, told apart by colour")
+
+
+HOSTILE = """**Bold** <script>window.live = "script"</script> <b onmouseover="window.live = 1">over me</b>
+
+<img src="x" onerror="window.live = 'onerror'">
+
+<svg onload="window.live = 'svg'"><script>window.live = "in svg"</script></svg>
+
+<iframe srcdoc="<script>parent.live = 'frame'</script>"></iframe>
+
+[one](javascript:window.live=1) [two](JaVaScRiPt:window.live=2) [three](&#106;avascript:window.live=3)
+[four](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==) [five](vbscript:live) [six][six]
+<javascript:window.live=7> ![eight](javascript:window.live=8) ![nine](https://example.com/seen.png)
+![ten](data:image/svg+xml,<svg/onload=alert(1)>) ![eleven](data:image/png;base64,AAAA)
+
+[six]: javascript:window.live=6
+"""
+
+
+def test_what_a_shared_store_holds_is_shown_by_the_report_but_never_runs(store, browser, tmp_path):
+    inline = "<script>window.live=1</script>[x](javascript:window.live=1)<img src=x onerror=window.live=1>| **b** `"
+    tags = {"question": 4, "kind": "zoo", "dataset": inline, "preset": inline, "recipe": "both", "error": inline}
+    with start(f"zoo {inline}", {"models": "all", "epochs": inline, "data_dir": inline}, tags) as run:
+        row = {"claim": "Q4-vgg", "verdict": "depends", "reason": inline, "numbers": {}}
+        odd = [{"claim": "Q4-lenet", "verdict": inline, "reason": "by nobody"}, {"claim": inline}, inline]
+        run.log_json("claims.json", [asdict(CLAIMS["Q4-vgg"]) | row, *odd])
+        run.figure("comparison.png", Figure())
+        run.note(HOSTILE)
+        run.tags({"claim.Q4-vgg": "depends"})
+        run.fail(inline)
+    markdown, html, figures = write()
+    Path("report.html").write_text(html)
+    browser.get((tmp_path / "report.html").as_uri())
+    assert "over me" in text(browser)
+    assert text(browser).count("<script>window.live=1</script>") >= 4  # name, tags, parameter, reason: as they are
+    for link in browser.find_elements("css selector", "a"):
+        assert link.get_attribute("href").startswith("http://127.0.0.1:5000/#/")
+    images = browser.find_elements("css selector", "img")
+    assert len(images) == len(figures) == 1
+    assert all(image.get_property("naturalWidth") > 0 for image in images)
+    marks = "return [...document.querySelectorAll('*')].flatMap(e => [e.localName, ...e.getAttributeNames()])"
+    found = set(browser.execute_script(marks))
+    assert not found & {"script", "svg", "iframe", "object", "embed", "form"}
+    assert not [name for name in found if name.startswith("on")]
+    late = "let e = document.createElement('script'); e.textContent = 'window.live = 1'; document.body.append(e)"
+    browser.execute_script(late)  # the page itself forbids scripts, should one ever come through
+    assert browser.execute_script("return window.live ?? null") is None
+    assert "<script>" not in markdown  # many viewers of Markdown let HTML through
