@@ -3,6 +3,7 @@
 import pytest
 
 from dl import claims
+from dl.claims import question4
 
 FULL = {"dataset": "svhn", "preset": "full", "test_images": 26_032}
 RISE = [0.71, 0.78, 0.82, 0.85, 0.87, 0.88, 0.89, 0.90, 0.905, 0.91]
@@ -10,7 +11,7 @@ RISE = [0.71, 0.78, 0.82, 0.85, 0.87, 0.88, 0.89, 0.90, 0.905, 0.91]
 
 def rise(curve, setting=FULL, images=6000):
     runs = [{"val_accuracy": curve, "val_images": images, "diverged": False}]
-    return claims.judge_q4_rise("Q4-resnet18", runs, setting, 0.71, 0.91)
+    return question4.judge_q4_rise("Q4-resnet18", runs, setting, 0.71, 0.91)
 
 
 def test_a_steady_rise_between_the_documents_accuracies_confirms_it():
@@ -38,10 +39,10 @@ def test_a_fall_within_the_noise_of_so_few_images_is_none():
 
 def test_a_training_that_diverged_did_not_rise():
     runs = [{"val_accuracy": curve, "val_images": 6000, "diverged": curve != RISE} for curve in (RISE, RISE[:4], [])]
-    found = claims.judge_q4_rise("Q4-resnet18", runs, FULL, 0.71, 0.91)
+    found = question4.judge_q4_rise("Q4-resnet18", runs, FULL, 0.71, 0.91)
     assert found.verdict == "refuted"
     assert "2 of 3 trainings diverged, the others went from 71.0%" in found.reason
-    found = claims.judge_q4_rise("Q4-resnet18", runs[1:], FULL, 0.71, 0.91)
+    found = question4.judge_q4_rise("Q4-resnet18", runs[1:], FULL, 0.71, 0.91)
     assert (found.verdict, found.numbers["diverged"]) == ("refuted", 2)
 
 
@@ -50,20 +51,20 @@ def test_other_data_or_a_smaller_budget_cannot_speak_for_the_document(lacks):
     setting = FULL | lacks
     verdicts = [
         rise(RISE, setting),
-        claims.judge_q4_vgg(*losses([2, 1], [2, 1]), setting),
-        claims.judge_q4_depth({"tuned": {"resnet18": [0.9, 0.91], "resnet50": [0.8, 0.81]}}, setting),
-        *(claims.judge_q4_alexnet(*arms(*values), 0.19, setting) for values in ABLATIONS),
+        question4.judge_q4_vgg(*losses([2, 1], [2, 1]), setting),
+        question4.judge_q4_depth({"tuned": {"resnet18": [0.9, 0.91], "resnet50": [0.8, 0.81]}}, setting),
+        *(question4.judge_q4_alexnet(*arms(*values), 0.19, setting) for values in ABLATIONS),
     ]
     assert {verdict.verdict for verdict in verdicts} == {"not tested"}
     assert "71.0%" in verdicts[0].reason  # yet the numbers are told
 
 
 def test_what_was_not_run_is_not_tested():
-    assert claims.judge_q4_rise("Q4-lenet", [], FULL, 0.17, 0.84).verdict == "not tested"
-    assert claims.judge_q4_alexnet([], {}, 0.19, FULL).verdict == "not tested"
-    assert claims.judge_q4_alexnet([], arms(0.9, 0.9, 0.9, 0.9, 0.9)[1], 0.19, FULL).verdict == "not tested"
-    assert claims.judge_q4_vgg([], losses([2, 1])[0], FULL).verdict == "not tested"
-    assert claims.judge_q4_depth({"tuned": {"resnet18": [0.9]}}, FULL).verdict == "not tested"
+    assert question4.judge_q4_rise("Q4-lenet", [], FULL, 0.17, 0.84).verdict == "not tested"
+    assert question4.judge_q4_alexnet([], {}, 0.19, FULL).verdict == "not tested"
+    assert question4.judge_q4_alexnet([], arms(0.9, 0.9, 0.9, 0.9, 0.9)[1], 0.19, FULL).verdict == "not tested"
+    assert question4.judge_q4_vgg([], losses([2, 1])[0], FULL).verdict == "not tested"
+    assert question4.judge_q4_depth({"tuned": {"resnet18": [0.9]}}, FULL).verdict == "not tested"
 
 
 def losses(*curves, diverged=False):
@@ -94,7 +95,7 @@ ABLATIONS = {
 
 @pytest.mark.parametrize(("accuracies", "expected"), ABLATIONS.items())
 def test_the_ablation_tells_learning_rate_initialisation_and_architecture_apart(accuracies, expected):
-    result = claims.judge_q4_alexnet(*arms(*accuracies), 0.19, FULL)
+    result = question4.judge_q4_alexnet(*arms(*accuracies), 0.19, FULL)
     assert result.verdict == expected[0]
     assert expected[1] in result.reason
 
@@ -102,7 +103,7 @@ def test_the_ablation_tells_learning_rate_initialisation_and_architecture_apart(
 def test_alexnet_that_sticks_with_some_seeds_depends_on_the_seed():
     _, rest = arms(0.19, 0.19, 0.19, 0.19, 0.92)
     document = [{"test_accuracy": accuracy} for accuracy in (0.19, 0.9)]
-    assert claims.judge_q4_alexnet(document, rest, 0.19, FULL).verdict == "depends"
+    assert question4.judge_q4_alexnet(document, rest, 0.19, FULL).verdict == "depends"
 
 
 @pytest.mark.parametrize(
@@ -116,16 +117,16 @@ def test_alexnet_that_sticks_with_some_seeds_depends_on_the_seed():
     ],
 )
 def test_spikes_are_counted_by_recipe(document, tuned, verdict):
-    assert claims.judge_q4_vgg(*losses(document, tuned), FULL).verdict == verdict
+    assert question4.judge_q4_vgg(*losses(document, tuned), FULL).verdict == verdict
 
 
 def test_a_loss_that_is_lost_is_no_calm_one():
     calm = [2.3, 2.2, 2.1]
     [lost], [tuned] = losses(calm, diverged=True) + losses(calm)
-    assert claims.judge_q4_vgg([lost], [tuned], FULL).numbers == {
+    assert question4.judge_q4_vgg([lost], [tuned], FULL).numbers == {
         "document": 1, "tuned": 0, "document_epochs": 4, "tuned_epochs": 3,
     }  # fmt: skip
-    assert claims.judge_q4_vgg(losses([], diverged=True)[0], [tuned], FULL).verdict == "depends"
+    assert question4.judge_q4_vgg(losses([], diverged=True)[0], [tuned], FULL).verdict == "depends"
 
 
 @pytest.mark.parametrize(
@@ -142,14 +143,14 @@ def test_depth_pays_only_beyond_the_spread_of_seeds(document, tuned, verdict):
         "document": {"resnet18": [0.91, 0.911, 0.912], "resnet50": document},
         "tuned": {"resnet18": [0.970, 0.971, 0.972], "resnet50": tuned},
     }
-    assert claims.judge_q4_depth(accuracies, FULL).verdict == verdict
+    assert question4.judge_q4_depth(accuracies, FULL).verdict == verdict
 
 
 def test_one_seed_has_no_spread_and_equal_accuracies_no_winner():
     one = {"tuned": {"resnet18": [0.97], "resnet101": [0.99]}}
-    assert claims.judge_q4_depth(one, FULL).verdict == "not tested"
+    assert question4.judge_q4_depth(one, FULL).verdict == "not tested"
     equal = {"tuned": {"resnet18": [0.97, 0.97], "resnet101": [0.97, 0.97]}}
-    assert claims.judge_q4_depth(equal, FULL).verdict == "confirmed"
+    assert question4.judge_q4_depth(equal, FULL).verdict == "confirmed"
 
 
 LOST, GOOD = [None] * 3, [0.90, 0.91, 0.90]  # a training that diverged has no accuracy
@@ -170,7 +171,7 @@ LOST, GOOD = [None] * 3, [0.90, 0.91, 0.90]  # a training that diverged has no a
     ],
 )
 def test_a_deeper_network_that_diverges_does_not_surpass(shallow, deep, verdict, told):
-    found = claims.judge_q4_depth({"tuned": {"resnet18": shallow, "resnet50": deep}}, FULL)
+    found = question4.judge_q4_depth({"tuned": {"resnet18": shallow, "resnet50": deep}}, FULL)
     assert found.verdict == verdict
     assert told in found.reason
     assert found.numbers["tuned"] == {"resnet18": shallow, "resnet50": deep}
@@ -178,9 +179,9 @@ def test_a_deeper_network_that_diverges_does_not_surpass(shallow, deep, verdict,
 
 def test_a_recipe_by_which_every_network_diverges_says_nothing_of_depth():
     accuracies = {"document": {"resnet18": LOST, "resnet50": LOST}, "tuned": {"resnet18": GOOD, "resnet50": GOOD}}
-    assert claims.judge_q4_depth(accuracies, FULL).verdict == "confirmed"
+    assert question4.judge_q4_depth(accuracies, FULL).verdict == "confirmed"
     accuracies["tuned"]["resnet50"] = [0.95, 0.951, 0.95]
-    assert claims.judge_q4_depth(accuracies, FULL).verdict == "refuted"
+    assert question4.judge_q4_depth(accuracies, FULL).verdict == "refuted"
 
 
 def test_trainings_that_diverged_reach_the_judge_of_depth():
