@@ -14,6 +14,8 @@ import hashlib
 import json
 import math
 import os
+import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +23,17 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Protocol
 
-ENGINES = ("local", "ray")
+import torch
+
 SCORE, EPOCH = "score", "epoch"
 RANDOM = 8  # trials before TPE's model has a say: hyperopt's own 20 would leave nothing of a search of 20
 HALVING = 2  # after 1, 2, 4, ... epochs only those go on that are no worse than the median of the earlier ones
 LIVES = 3  # a trial whose worker dies goes on elsewhere, this many times
+
+# What a point can be guilty of: its numbers overflow (DivergedError is an ArithmeticError), it needs more memory than
+# there is, its values cannot be trained. Such a trial failed, and the search goes on. Any other error is a fault of the
+# program or of the machine, which the next trial would meet as well: it ends the search.
+POINT_ERRORS = (ArithmeticError, MemoryError, ValueError, torch.OutOfMemoryError)
 
 Point = dict[str, Any]
 Report = Callable[[Mapping[str, Any]], None]
@@ -62,6 +70,10 @@ class StoppedError(Exception):
     """Raised by `report` in a trial that is not to go on."""
 
 
+class BrokenJobError(RuntimeError):
+    """A job raised on a worker what is none of POINT_ERRORS; the message holds the worker's traceback."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What a trial gets of Ray: of this machine's cores, or of the cluster that RAY_ADDRESS names."""
@@ -77,6 +89,9 @@ class Cluster:
 def pick(name: str, cpus: float, gpus: float, device: str) -> Cluster | None:
     """What the command line asks for; None is this process. ValueError where it contradicts itself."""
     if name == "local":
+        asked = {"cpus": cpus, "gpus": gpus}
+        if idle := [f"--{kind}-per-trial {n:g}" for kind, n in asked.items() if n != getattr(Cluster, kind)]:
+            raise ValueError(f"{' and '.join(idle)} would do nothing: add --engine ray, or leave it out")
         return None
     cluster = Cluster(cpus, gpus)
     if device not in ("auto", cluster.device):
@@ -166,10 +181,16 @@ def run_here(job: Job, trial: Trial, stopper, epochs: int | None, log: Log) -> N
         job(trial.point, report)
     except StoppedError:
         trial.stopped = True
-    except Exception as error:  # of whatever kind: one trial's failure is a fact about its point
+    except POINT_ERRORS as error:
         trial.error = one_line(error)
     trial.over = True
     log.ended(trial)
+
+
+def no_result(errors: Sequence[str]) -> str:
+    """Say why a search in which every trial failed has no result: the most frequent of their `errors`."""
+    reason, count = Counter(errors).most_common(1)[0]
+    return f"all {len(errors)} trials failed, {count} of them with: {reason}"
 
 
 def hear(trial: Trial, values: Mapping[str, Any], log: Log) -> None:
@@ -194,7 +215,8 @@ def run_on_ray(
     """Ray Tune trials at `points`, or where `tune_config` finds them. What a worker reports reaches `log` in this
     process; a worker that dies is replaced.
 
-    ConnectionError where the cluster cannot be reached, ValueError where it has not what one trial asks for.
+    ConnectionError where the cluster cannot be reached, ValueError where it has not what one trial asks for,
+    BrokenJobError where a job raised what is no fact about its point.
     """
     connect(cluster)
     from ray import tune
@@ -208,8 +230,21 @@ def run_on_ray(
         try:
             job(plain(config.get("point", config)), lambda values: tune.report(dict(values)))
         except Exception as error:  # told, not raised: another worker would only raise it again
-            tune.report({SCORE: -math.inf, "error": one_line(error)})
+            broken = "" if isinstance(error, POINT_ERRORS) else traceback.format_exc()
+            tune.report({SCORE: -math.inf, "error": one_line(error), "broken": broken})
 
+    class Broken(tune.Stopper):
+        reason = ""
+
+        def __call__(self, trial_id, result):
+            if not self.reason and result.get("broken"):
+                self.reason = f"{result['error']}\n\nOn a worker:\n{result['broken']}"
+            return bool(self.reason)
+
+        def stop_all(self):
+            return bool(self.reason)
+
+    broken = Broken()
     running: dict[str, Trial] = {}  # by Ray's id
 
     class Driver(tune.Callback):
@@ -228,6 +263,8 @@ def run_on_ray(
                 hear(known, result, log)
 
         def on_trial_complete(self, iteration, trials, trial, **info):
+            if broken.stop_all():
+                return
             known = running[trial.trial_id]
             known.over = True
             known.stopped = not known.error and epochs is not None and max(known.scores, default=0) < epochs
@@ -246,10 +283,13 @@ def run_on_ray(
             run_config=tune.RunConfig(
                 storage_path=folder,
                 callbacks=[Driver()],
+                stop=broken,
                 failure_config=tune.FailureConfig(max_failures=LIVES),
                 verbose=0,
             ),
         ).fit()
+    if broken.reason:
+        raise BrokenJobError(broken.reason)
 
 
 def connect(cluster: Cluster) -> None:

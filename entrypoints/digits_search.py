@@ -96,7 +96,7 @@ class Plan:
     type=bool,
     default=False,
     show_default=True,
-    help="Train all 1,400 instead of searching; --trials and --algo then have no say.",
+    help="Train all 1,400 instead of searching.",
 )
 @click.option("--resume", default="", help="Id of a search's run; its other options are taken from there.")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
@@ -106,6 +106,12 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
         raise click.UsageError("--resume goes on with a search; --exhaustive has nothing to resume")
     if exhaustive and engine == "ray":
         raise click.UsageError("--engine ray is for the search; --exhaustive trains here")
+    # `mlflow run` passes every option: one that has its default was not asked for
+    changed = [key for key in plan if plan[key] != getattr(Plan, key)]
+    if idle := {"trials", "algo"}.intersection(changed) if exhaustive else ():
+        raise click.UsageError(f"{flags(idle)} would do nothing: --exhaustive trains every configuration")
+    if engine == "ray" and "batch" in changed and not resume:
+        raise click.UsageError("--batch would do nothing: on Ray trials are suggested one by one")
     try:
         cluster = engines.pick(engine, cpus_per_trial, gpus_per_trial, device)
         device = str(pick_device("cpu" if device == "auto" and not torch.cuda.is_available() else device))
@@ -129,6 +135,10 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
         text = exhaust(run, plan, data, device) if exhaustive else search(run, plan, data, device, cluster)
         run.note(text)
     click.echo(text)
+
+
+def flags(options) -> str:
+    return " and ".join(f"--{name}" for name in sorted(options, reverse=True))
 
 
 def reopen(run_id: str) -> Plan:
@@ -170,7 +180,8 @@ def search(run: Run, plan: Plan, data: Data, device: str, cluster: engines.Clust
     trials = [finished[n] for n in sorted(finished)]
     best = leaders(trials)
     if not best:
-        raise click.ClickException("every trial failed: see the child runs")
+        errors = [child.data.tags.get("error", "no score") for child in run.children("trial")]
+        raise click.ClickException(engines.no_result(errors))
     finalists = best + [TABLE2] * (TABLE2 not in best)
     new = repeats_of(data, plan, 500, FINALISTS)
     again = record(run, "rerun", finalists, range(len(finalists)), new, plan.epochs, device)[1]

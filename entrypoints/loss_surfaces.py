@@ -71,6 +71,8 @@ def main(features, seeds, trials, steps, batch, lr_min, lr_max, seed, device) ->
         raise click.UsageError(str(error)) from error
     train, val, test = split(breast_cancer())
     problems = (train, synthetic(separable=True), synthetic(separable=False))
+    if batch > (least := min(map(len, problems))):
+        raise click.UsageError(f"--batch {batch}: the smallest data set has {least} examples")
     torch.set_num_threads(1)  # small tensors: on a busy machine a second thread costs more than it brings
     with start("loss_surfaces", asked, {"question": 1, "kind": "question", "device": device.type}) as run:
         for problem in problems:

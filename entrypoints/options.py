@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from dl.engine import ENGINES
+ENGINES = ("local", "ray")
 
 
 def engine_options(command: Callable) -> Callable:

@@ -47,7 +47,9 @@ def run_zoo(resume: str, asked: dict) -> None:
         cluster = engines.pick(*(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device")))
         device = pick_device(cluster.device if cluster else options["device"])
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--device") from error
+        raise click.UsageError(str(error)) from error
+    if options["dataset"] == "street-digits" and options["data_dir"] != "auto" and not before:
+        raise click.UsageError("--data-dir is where SVHN lies: it would do nothing with --dataset street-digits")
     preset, recipe = options["preset"], options["recipe"]
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
@@ -60,6 +62,8 @@ def run_zoo(resume: str, asked: dict) -> None:
             for entry in entries(names, recipe)
         }
         data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
+        if options["images"] > len(data.train):
+            raise click.UsageError(f"--images {options['images']}: {data.name} has {len(data.train)} to train on")
         if world > 1 and (options["search"] or cluster):
             raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
         if cluster:
@@ -96,27 +100,33 @@ def lead(
         run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
         click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
         went_in(run, data)
-        contests = {
-            entry: look(run, entry, repeats, data, folder, device, search) if shipped(entry) else {"": repeats}
+        searched = {
+            entry: look(run, entry, repeats, data, folder, device, search)
             for entry, repeats in plans.items()
+            if search.count and shipped(entry)
         }
-        if search.cluster:
-            train_on_ray(run, contests, data, folder, search.cluster)
+        unsearched = {f"{title_of(entry)} search": each.error for entry, each in searched.items() if each.error}
+        contests = {
+            entry: searched[entry].contest if entry in searched else {"": repeats} for entry, repeats in plans.items()
+        }
+        lost = train_on_ray(run, contests, data, folder, search.cluster) if search.cluster else {}
         for name, contest in contests.items():
             tried = {
                 recipe: [
-                    train(run, name, number, plan, data, device, folder, recipe) for number, plan in enumerate(repeats)
+                    lost.get(name_of(name, plan, recipe))
+                    or train(run, name, number, plan, data, device, folder, recipe)
+                    for number, plan in enumerate(repeats)
                 ]
                 for recipe, repeats in contest.items()
             }
             trained, remark = better(title_of(name), tried)
-            remarks += [remark] if search.count and shipped(name) else []
+            remarks += [searched[name].remark or remark] if name in searched else []
             rows.append(crown(run, name, trained, data, device))
             done[name] = trained
             failed |= {each.label: each.row["error"] for each in trained if "error" in each.row}
             click.echo(one_line(rows[-1]))  # a log file has no progress bar
         share(None)
-        summarise(run, rows, done, failed, data, preset, remarks)
+        summarise(run, rows, done, failed | unsearched, data, preset, remarks)
     Path(held.name).unlink(missing_ok=True)
     for empty in (folder, folder.parent):
         with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
@@ -124,10 +134,11 @@ def lead(
     click.echo(as_markdown(rows))
     if data.name != "svhn":
         click.secho(NOTICE, fg="yellow", err=True)
+    problems = [f"{label}: {error}" for label, error in unsearched.items()]
     if failed:
-        raise click.ClickException(
-            f"{len(failed)} of {sum(map(len, plans.values()))} networks failed: {', '.join(failed)}"
-        )
+        problems.append(f"{len(failed)} of {sum(map(len, plans.values()))} networks failed: {', '.join(failed)}")
+    if problems:
+        raise click.ClickException("; ".join(problems))
 
 
 # ------------------------------------------------------------------------------------------ going on with a run
@@ -278,12 +289,19 @@ def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
     return {name: engines.digest({key: str(value) for key, value in each.items()}) for name, each in found.items()}
 
 
+@dataclass(frozen=True)
+class Searched:
+    """What a search came to."""
+
+    contest: dict[str, list[Plan]]  # plans that are to compete: the shipped ones (""), those with the recipe `found`
+    remark: str = ""  # where no trial was trained to its end, why
+    error: str = ""  # where every trial failed, of what
+
+
 def look(
     run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: Search
-) -> dict[str, list[Plan]]:
-    """The plans that are to compete: the shipped ones (""), and those with the recipe that a search has `found`."""
-    if not search.count:
-        return {"": repeats}
+) -> Searched:
+    """Search for a better recipe for a network, and keep what is on record of an earlier search of this run."""
     title, short = title_of(name), shortened(repeats[0])
     expressions = space(short)
     shipped = {key: getattr(short.recipe, key) for key in expressions}
@@ -303,10 +321,15 @@ def look(
         trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
     shutil.rmtree(work["folder"], ignore_errors=True)
     whole = [trial for trial in trials if trial.score is not None and not trial.stopped]
-    best = max(whole, key=lambda trial: trial.score, default=None)
-    if best is None or best.point == shipped:
-        return {"": repeats}
-    return {"": repeats, "found": [with_point(plan, best.point) for plan in repeats]}
+    if not whole:
+        errors = [trial.error for trial in trials if trial.error]
+        error = engines.no_result(errors) if len(errors) == len(trials) else ""
+        why = error or f"no trial was trained to its end, {len(errors)} failed and the others were stopped early"
+        return Searched({"": repeats}, f"{title}, search for a recipe: {why}. The shipped recipe goes on.", error)
+    best = max(whole, key=lambda trial: trial.score)
+    if best.point == shipped:
+        return Searched({"": repeats})
+    return Searched({"": repeats, "found": [with_point(plan, best.point) for plan in repeats]})
 
 
 def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained"], str]:
@@ -324,46 +347,73 @@ def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained
                 each.checkpoints.remove()
     shipped, found = (tried[recipe][0].plan.recipe for recipe in ("", "found"))
     changes = ", ".join(f"{key} {value:.3g}" for key, value in asdict(found).items() if value != getattr(shipped, key))
+    came_to = {
+        recipe: "failed" if np.isnan(score) else f"has a validation accuracy of {score:.1%}"
+        for recipe, score in scores.items()
+    }
     return tried[best], (
-        f"{title}: trained in full, the best recipe of the search ({changes}) has a validation accuracy of "
-        f"{scores['found']:.1%}, the shipped one {scores['']:.1%}: the {best or 'shipped'} one goes on."
+        f"{title}: trained in full, the best recipe of the search ({changes}) {came_to['found']}, the shipped one "
+        f"{came_to['']}: the {best or 'shipped'} one goes on."
     )
 
 
 def train_on_ray(
     run: Run, contests: dict[str, dict[str, list[Plan]]], data: Data, folder: Path, cluster: engines.Cluster
-) -> None:
-    """Train all networks side by side, each up to the checkpoint of its last epoch, from which `train` goes on."""
-    plans, names = {}, {}
+) -> dict[str, "Trained"]:
+    """Train all networks side by side, each up to the checkpoint of its last epoch, from which `train` goes on.
+
+    Returns those that failed, by the name of their child run: they are FAILED, and not to be trained again here.
+    """
+    jobs: dict[str, tuple[str, str, int, Plan]] = {}  # by key_of: entry, recipe, number, plan
     for name, contest in contests.items():
         for recipe, repeats in contest.items():
-            for plan in repeats:
+            for number, plan in enumerate(repeats):
                 if not run.result(name_of(name, plan, recipe), "result.json"):
-                    key = key_of(name, plan, recipe)
-                    plans[key], names[key] = plan, (name.partition(" / ")[0], name_of(name, plan, recipe))
+                    jobs[key_of(name, plan, recipe)] = name, recipe, number, plan
+    lost: dict[str, Trained] = {}
 
     class Log:
         def __init__(self, stack: ExitStack):
-            self.stack, self.open = stack, {}
+            self.stack, self.open, self.history = stack, {}, {}
 
         def began(self, trial: engines.Trial) -> None:
-            name, child = names[trial.point["network"]]
+            name, recipe, _, plan = jobs[trial.point["network"]]
             stack = self.stack.enter_context(ExitStack())
-            plan = plans[trial.point["network"]]
-            tags = {"kind": "network", "network": name, "trial_id": trial.id}
+            tags = {"kind": "network", "network": name.partition(" / ")[0], "trial_id": trial.id}
+            child = name_of(name, plan, recipe)
             network = stack.enter_context(run.child(child, settings(plan, thinned(plan, data)), tags))
             self.open[trial.number] = network, stack
+            self.history[trial.number] = []
 
         def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
             self.open[trial.number][0].metrics(metrics, epoch)
+            whole = jobs[trial.point["network"]][3].recipe.batch_size  # where memory was short, only the worker knows
+            self.history[trial.number].append(Epoch(epoch, **metrics, micro_batch=whole))
 
         def ended(self, trial: engines.Trial) -> None:
-            self.open.pop(trial.number)[1].close()
+            child, stack = self.open.pop(trial.number)
+            if trial.error:
+                name, recipe, number, plan = jobs[trial.point["network"]]
+                trained, part = untrained(name, number, plan, folder, recipe), thinned(plan, data)
+                trained.history.extend(self.history[trial.number])
+                trained.row = first_row(title_of(name), plan, part, *build(plan, part))
+                trained.row |= {"run_id": child.id, "error": trial.error}
+                if trial.error.startswith(DivergedError.__name__):  # evidence on the document's claims, as in `train`
+                    trained.row["diverged"] = True
+                    content = {"row": trained.row, "history": list(map(asdict, trained.history))}
+                    child.log_json("result.json", content)
+                    trained.checkpoints.remove()
+                child.fail(trial.error)
+                lost[child.name] = trained
+                click.echo(f"{trained.label}: {trial.error}", err=True)
+            stack.close()
 
+    plans = {key: plan for key, (*_, plan) in jobs.items()}
     job = partial(train_plan, plans=plans, data=replace(data, test=data.val), device=cluster.device, folder=folder)
     with ExitStack() as stack:
         engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
     run.reread()
+    return lost
 
 
 def settings(plan: Plan, data: Data) -> dict:
@@ -472,24 +522,33 @@ class Trained:
     model: Raw | None = None  # None: trained by an earlier process
 
 
+def untrained(name: str, number: int, plan: Plan, folder: Path, found: str) -> Trained:
+    label = " ".join(filter(None, (title_of(name), found, f"seed {plan.recipe.seed}")))
+    return Trained(label, number, plan, {}, [], Checkpoints(folder / key_of(name, plan, found)))
+
+
+def first_row(title: str, plan: Plan, data: Data, model: Raw, weights: str | None) -> dict:
+    """What the table says of a network before it is trained."""
+    return {
+        "network": title, "parameters": parameters(model), "flops": flops(plan), "images": len(data.train),
+        "initial_weights": weights or "random",
+    }  # fmt: skip
+
+
 def train(
     run: Run, name: str, number: int, plan: Plan, data: Data, device: torch.device, folder: Path, found: str = ""
 ) -> Trained:
     """One network with one seed in a child run: fitted, and scored once on the test data."""
     recipe, title = plan.recipe, title_of(name)
     architecture, _, variant = name.partition(" / ")
-    label, child_name = " ".join(filter(None, (title, found, f"seed {recipe.seed}"))), name_of(name, plan, found)
-    checkpoints = Checkpoints(folder / key_of(name, plan, found))
-    trained = Trained(label, number, plan, {}, [], checkpoints)
+    child_name, trained = name_of(name, plan, found), untrained(name, number, plan, folder, found)
+    checkpoints = trained.checkpoints
     if over := run.result(child_name, "result.json"):
         trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
         return trained
     data = thinned(plan, data)
     model, weights = build(plan, data)
-    row = trained.row = {
-        "network": title, "parameters": parameters(model), "flops": flops(plan), "images": len(data.train),
-        "initial_weights": weights or "random",
-    }  # fmt: skip
+    row = trained.row = first_row(title, plan, data, model, weights)
     params = settings(plan, data) | {key: row[key] for key in ("parameters", "flops")}
     history, best = trained.history, 0.0
     colour = plots.COLOURS[list(ZOO).index(architecture) % len(plots.COLOURS)]  # left to itself, the UI repeats some

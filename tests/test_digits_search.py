@@ -131,6 +131,19 @@ def test_a_diverged_trial_is_a_failed_child_with_its_reason(store, monkeypatch):
     assert child.data.tags["error"] == "diverged"
 
 
+def test_a_search_whose_trials_all_failed_names_the_reason(store, monkeypatch):
+    def diverging(configs, repeats, epochs, device):
+        return History(*(torch.full((len(configs), len(repeats), epochs), torch.nan).double() for _ in range(3)))
+
+    monkeypatch.setattr(digits_search, "train", diverging)
+    result = invoke("--trials", "3", "--repeats", "2", "--epochs", "1")
+    assert result.exit_code == 1
+    assert "all 3 trials failed, 3 of them with: diverged" in result.output.splitlines()[-1]
+    (parent,) = MlflowClient().search_runs(["0"], "tags.kind = 'search'")
+    assert parent.info.status == "FAILED"
+    assert "all 3 trials failed" in parent.data.tags["error"]
+
+
 def test_the_finalists_are_different_configurations():
     a, b, c, *rest = GRID[:8]
     trials = [(a, 0.2), (b, 0.1), (a, 0.2), (b, 0.1), (b, 0.1), (b, 0.1), (c, None)]
@@ -178,6 +191,8 @@ def test_the_exhaustive_mode_logs_tables_figures_and_verdicts(store, monkeypatch
         (["--repeats", "1"], "--repeats"),
         (["--resume", "no-such-run"], "no run 'no-such-run'"),
         (["--resume", "x", "--exhaustive", "True"], "nothing to resume"),
+        (["--exhaustive", "True", "--trials", "3"], "--trials would do nothing: --exhaustive trains every"),
+        (["--exhaustive", "True", "--algo", "random", "--trials", "3"], "--trials and --algo would do nothing"),
     ],
 )
 def test_nonsense_is_refused_in_a_line(store, arguments, complaint):

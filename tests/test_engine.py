@@ -27,9 +27,10 @@ from dl.data import street_digits
 from dl.data.digits import digits, resplit
 from dl.engine import Cluster, Trial, search
 from dl.models import ZOO, Plan
-from dl.models.jobs import try_recipe
+from dl.models.jobs import train_plan, try_recipe
 from dl.models.plan import space
 from dl.population import TABLE1, Config, Repeat, train
+from dl.train import DivergedError
 from entrypoints import digits_search, svhn_zoo
 from entrypoints.svhn_zoo import main
 from tracking.run import start
@@ -138,6 +139,37 @@ def test_one_that_raises_fails_alone_with_one_line():
     assert {trial.error for trial in failed} == {"ValueError: this point always raises"}
     assert all(trial.over for trial in trials)
     assert len(trials) == 8
+
+
+def test_a_fault_of_the_program_ends_the_search_and_its_trial_is_taken_up_again(store):
+    def faulty(point, report):
+        report({"epoch": 1, "score": 0.1, "metrics": {"val_accuracy": 0.1}})
+        if point != FIRST:
+            raise AttributeError("no such thing\nwith details")
+
+    with (
+        pytest.raises(AttributeError, match="no such thing"),
+        start("zoo") as parent,
+        recording(parent, "net", {"network": "a"}, dict) as log,
+    ):
+        run(5, job=faulty, log=log)
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert sorted(run.info.status for run in runs) == [
+        "FAILED",
+        "FINISHED",
+        "KILLED",
+    ]  # the parent, one trial, the other
+    [broken] = [run for run in runs if run.info.status == "KILLED"]
+    assert broken.data.tags["error"] == "AttributeError: no such thing"
+    with start("zoo", resume=parent.id) as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+        known = [Trial(**row) for row in log.recall(FIRST)]
+        assert [trial.over for trial in known] == [True, False]
+        assert [trial.over for trial in run(2, known, log=log)] == [True, True]
+        assert {child.info.status for child in parent.children("trial")} == {"FINISHED"}
+
+
+def test_a_search_without_a_result_names_its_most_frequent_reason():
+    assert engine.no_result(["a", "b: c", "b: c"]) == "all 3 trials failed, 2 of them with: b: c"
 
 
 def test_ctrl_c_ends_the_search():
@@ -262,6 +294,26 @@ def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatc
     assert len({line.split()[0] for line in lines if line != "began"}) == 2  # two workers
 
 
+def test_a_fault_of_the_program_ends_a_search_on_ray_with_the_workers_traceback(store, cluster):
+    def faulty(point, report):
+        report({"epoch": 1, "score": 0.1, "metrics": {"val_accuracy": 0.1}})
+        if point != FIRST:
+            raise AttributeError("no such thing")
+
+    with (
+        pytest.raises(engine.BrokenJobError, match="AttributeError: no such thing") as caught,
+        start("zoo") as parent,
+        recording(parent, "net", {"network": "a"}, dict) as log,
+    ):
+        run(6, job=faulty, log=log, cluster=cluster)
+    assert "in faulty" in str(caught.value)
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert {run.info.status for run in runs if run.info.run_id != parent.id} <= {"FINISHED", "KILLED"}
+    assert len(runs) < 7
+    broken = [run for run in runs if run.info.status == "KILLED"]
+    assert {run.data.tags["error"] for run in broken} == {"BrokenJobError: AttributeError: no such thing"}
+
+
 def test_the_same_halving_on_ray(store, cluster):
     with start("zoo") as parent, recording(parent, "net", {"network": "a"}, dict) as log:
         trials = run(8, run(3, log=log), log=log, cluster=cluster)
@@ -370,6 +422,66 @@ def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
     check_zoo(4)
 
 
+def failing(point, report, how: str, **work):
+    """Every trial fails; or the first one does after a promising epoch, beside which the others are stopped."""
+    if how == "all fail":
+        raise MemoryError(f"no room for batches of {point['batch_size']}"[:11])
+    first = point["lr"] == ZOO["lenet5"].quick.recipe.lr
+    report({"epoch": 1, "score": float(first), "metrics": {"val_accuracy": float(first)}})
+    if first:
+        raise ArithmeticError("too large")
+
+
+@pytest.mark.parametrize(
+    ("how", "exit_code", "says"),
+    [
+        ("all fail", 1, "search for a recipe: all 3 trials failed, 3 of them with: MemoryError: no room for"),
+        ("the rest is stopped", 0, "no trial was trained to its end, 1 failed and the others were stopped early"),
+    ],
+)
+def test_a_search_that_found_nothing_says_why(store, monkeypatch, how, exit_code, says):
+    monkeypatch.setattr("entrypoints.zoo.try_recipe", partial(failing, how=how))
+    result = zoo("--search", "3")
+    assert result.exit_code == exit_code, result.output
+    [top] = runs("zoo")
+    assert top.info.status == ("FAILED" if exit_code else "FINISHED")
+    assert says in top.data.tags["mlflow.note.content"]
+    assert "was better than the shipped recipe" not in top.data.tags["mlflow.note.content"]
+    assert [run.info.status for run in runs("network")] == ["FINISHED"]  # the shipped recipe, trained all the same
+    if exit_code:
+        assert "all 3 trials failed, 3 of them with: MemoryError" in result.output.splitlines()[-1]
+        assert "all 3 trials failed" in top.data.tags["error"]
+
+
+@pytest.mark.parametrize("end", ["dies", "diverges"])
+def test_a_network_that_failed_on_a_worker_is_failed_and_not_trained_again(store, cluster, monkeypatch, end):
+    def job(point, report, **work):
+        if "seed1" in point["network"]:
+            if end == "diverges":
+                raise DivergedError("loss nan in epoch 1 of 4")
+            os.kill(os.getpid(), signal.SIGKILL)
+        train_plan(point, report, **work)
+
+    monkeypatch.setattr(engine, "LIVES", 0)
+    monkeypatch.setattr("entrypoints.zoo.train_plan", job)
+    result = zoo("--seeds", "2", "--engine", "ray")
+    reason = "its worker died 1 times" if end == "dies" else "DivergedError: loss nan in epoch 1 of 4"
+    assert result.exit_code == 1, result.output
+    assert f"LeNet-5 seed 1: {reason}" in result.output
+    assert "1 of 2 networks failed: LeNet-5 seed 1" in result.output.splitlines()[-1]
+    networks = {run.data.params["seed"]: run for run in runs("network")}
+    assert {seed: run.info.status for seed, run in networks.items()} == {"0": "FINISHED", "1": "FAILED"}
+    assert networks["1"].data.tags["error"] == reason
+    assert "test_accuracy" not in networks["1"].data.metrics
+    assert runs("zoo")[0].info.status == "FAILED"
+
+    if end == "dies":  # the machine's fault: with a worker that lives it is trained after all
+        monkeypatch.setattr("entrypoints.zoo.train_plan", train_plan)
+        again = zoo("--seeds", "2", "--engine", "ray", "--resume", runs("zoo")[0].info.run_id)
+        assert again.exit_code == 0, again.output
+        assert {run.info.status for run in runs("network")} == {"FINISHED"}
+
+
 def killed(arguments: list[str], ready: Callable[[], bool]) -> str:
     """A zoo on a Ray of its own whose process is killed as soon as it is `ready`; the id of its run."""
     command = [sys.executable, "-m", "entrypoints.svhn_zoo", *TINY, *arguments, "--engine", "ray"]
@@ -436,6 +548,9 @@ def test_digits_on_ray(store, cluster):
     ("command", "arguments", "message"),
     [
         (svhn_zoo, ["--search", "-1"], "--search"),
+        (svhn_zoo, ["--gpus-per-trial", "2"], "--gpus-per-trial 2 would do nothing: add --engine ray"),
+        (digits_search, ["--cpus-per-trial", "2"], "--cpus-per-trial 2 would do nothing: add --engine ray"),
+        (digits_search, ["--engine", "ray", "--batch", "3"], "--batch would do nothing: on Ray"),
         (svhn_zoo, ["--engine", "mesos"], "'mesos' is not one of 'local', 'ray'"),
         (svhn_zoo, ["--recipe", "document", "--search", "2"], "around a tuned recipe"),
         (svhn_zoo, ["--engine", "ray", "--gpus-per-trial", "1", "--device", "cpu"], "contradict each other"),

@@ -98,6 +98,7 @@ def test_convexity(store, monkeypatch):
         (loss_surfaces, ["--lr-min", "-0.1"], "0 < lr_min < lr_max"),
         (loss_surfaces, ["--lr-min", "10", "--lr-max", "1"], "0 < lr_min < lr_max"),
         (loss_surfaces, ["--lr-max", "nan"], "0 < lr_min < lr_max"),
+        (loss_surfaces, ["--batch", "100000"], "--batch 100000: the smallest data set has 341 examples"),
         (loss_surfaces, ["--seed", "-1"], "'--seed'"),
         (convexity, ["--trials", "0"], "must be at least 1"),
         (convexity, ["--points", "-5"], "must be at least 1"),

@@ -327,6 +327,13 @@ def test_a_run_that_cannot_go_on_is_refused_in_a_line(store, tags, message):
     assert "no run 'nothing'" in zoo("--resume", "nothing").output
 
 
+def test_more_images_than_there_are_is_refused(store, root):
+    result = zoo("--models", "lenet5", "--data-dir", str(root), "--images", "100000")
+    assert result.exit_code == 2
+    assert "--images 100000: svhn has " in result.output.splitlines()[-1]
+    assert not mlflow.search_runs(search_all_experiments=True, output_format="list")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -334,6 +341,7 @@ def test_a_run_that_cannot_go_on_is_refused_in_a_line(store, tags, message):
         (["--models", ","], "names no network"),
         (["--dataset", "svhn", "--data-dir", "nothing"], "Put train_32x32.mat (md5"),
         (["--images", "3", "--models", "lenet5"], "at least 64"),
+        (["--dataset", "street-digits", "--data-dir", "x"], "--data-dir is where SVHN lies: it would do nothing"),
         (["--seed", "-1"], "--seed"),
         (["--seeds", "0"], "--seeds"),
         (["--device", "tpu"], "choose auto or"),

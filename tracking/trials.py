@@ -1,7 +1,7 @@
 """The trials of a search as child runs, begun and ended in any order; only the process that searches writes them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from tracking.run import Run
 
@@ -38,15 +38,16 @@ class Trials:
             ours = all(child.data.tags.get(key) == str(value) for key, value in self.tags.items())
             if not ours or "trial" not in child.data.params:  # killed before it was written
                 continue
+            over = child.info.status in OVER
             history = self.run.client.get_metric_history(child.info.run_id, self.metric)
             found.append(
                 {
                     "number": int(child.data.params["trial"]),
                     "point": {key: type(value)(child.data.params[key]) for key, value in like.items()},
                     "scores": {metric.step: metric.value for metric in history},
-                    "over": child.info.status in OVER,
-                    "stopped": "stopped_early" in child.data.tags,
-                    "error": child.data.tags.get("error", ""),
+                    "over": over,
+                    "stopped": over and "stopped_early" in child.data.tags,
+                    "error": child.data.tags.get("error", "") if over else "",
                 }
             )
         return found
@@ -76,6 +77,14 @@ class Trials:
         stack.close()
         self._on_end(trial)
 
+    def interrupt(self, reason: str) -> None:
+        """End the trials that are open as KILLED, for `reason` (tag `error`): they are to be taken up again."""
+        while self._open:
+            _, (child, stack) = self._open.popitem()
+            child.tags({"error": reason})
+            with suppress(SystemExit):
+                stack.__exit__(SystemExit, SystemExit(), None)
+
 
 @contextmanager
 def recording(
@@ -86,6 +95,11 @@ def recording(
     on_end: Callable[[object], None] = lambda trial: None,
     metric: str = "val_accuracy",
 ) -> Iterator[Trials]:
-    """Trials that end with this block at the latest, those still running as the block does."""
+    """Trials that end with this block at the latest; those still running are KILLED, whatever ended it."""
     with ExitStack() as stack:
-        yield Trials(run, name, {"kind": "trial", **tags}, params, on_end, metric, stack)
+        trials = Trials(run, name, {"kind": "trial", **tags}, params, on_end, metric, stack)
+        try:
+            yield trials
+        except Exception as error:  # of the program, or of the store: no fact about a point
+            trials.interrupt(f"{type(error).__name__}: {error}".splitlines()[0][:500])
+            raise
