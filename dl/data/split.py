@@ -18,7 +18,7 @@ class Split:
     x: Tensor
     y: Tensor
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
             raise ValueError(f"{len(self.x)} images, but {len(self.y)} labels")
 
@@ -32,7 +32,7 @@ class Split:
         index = torch.arange(n) * len(self) // n
         return Split(self.x[index], self.y[index])
 
-    def to(self, device) -> "Split":
+    def to(self, device: torch.device | str) -> "Split":
         return Split(self.x.to(device), self.y.to(device))
 
     def moments(self) -> tuple[list[float], list[float]]:
@@ -48,8 +48,8 @@ class Split:
 
     def digest(self) -> str:
         """First 16 hex digits of the SHA-256 over images and labels: equal digests, equal data."""
-        sha = hashlib.sha256(self.x.contiguous().cpu().numpy())
-        sha.update(self.y.contiguous().cpu().numpy())
+        sha = hashlib.sha256(self.x.contiguous().cpu().numpy().data)
+        sha.update(self.y.contiguous().cpu().numpy().data)
         return sha.hexdigest()[:16]
 
 

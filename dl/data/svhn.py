@@ -7,6 +7,7 @@ them and map those into memory afterwards: milliseconds instead of seconds, and 
 
 import os
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ def svhn(root: str | Path, download: bool = True) -> Data:
     the published one; each names the file, the expected md5 and what to do.
     """
     root = Path(root)
-    splits = {}
+    splits: dict[str, Split] = {}
     for part, names in {"train": ("train", "val"), "test": ("test",)}.items():
         url, filename, md5 = _published(part)
         stems = [root / f"svhn-{md5[:8]}-{name}" for name in names]  # a changed source changes the name
@@ -77,7 +78,7 @@ def _source(root: Path, url: str, filename: str, md5: str, download: bool) -> Pa
 
 
 @contextmanager
-def _patience(seconds: float):
+def _patience(seconds: float) -> Iterator[None]:
     """No answer within `seconds` is a failure: without it a dead connection would hang for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
