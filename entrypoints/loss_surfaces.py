@@ -16,27 +16,13 @@ import torch
 from tqdm import tqdm
 
 from dl import claims
-from dl.logistic import (
-    LOSSES,
-    OPTIMISERS,
-    STARTS,
-    Course,
-    Logistic,
-    Problem,
-    Race,
-    Trace,
-    breast_cancer,
-    compare,
-    corners,
-    descend,
-    first,
-    goals,
-    sklearn_gap,
-    split,
-    starts,
-    synthetic,
-    uniqueness,
-)
+from dl.logistic.descent import STARTS, Descent, Trace, descend, initial_weights
+from dl.logistic.losses import LOSSES, corner_gradients
+from dl.logistic.model import Logistic
+from dl.logistic.optimum import sklearn_gap, uniqueness
+from dl.logistic.problems import Problem, breast_cancer, split_problem, synthetic
+from dl.logistic.race import OPTIMISERS, PreparedProblem, Race, first_step, goals
+from dl.logistic.statistics import compare_steps
 from dl.plots import landscape as plots
 from dl.train import pick_device
 from tracking.evidence import log_verdicts
@@ -69,7 +55,7 @@ def main(features, seeds, trials, steps, batch, lr_min, lr_max, seed, device) ->
         pair = breast_cancer().only(names)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    train, val, test = split(breast_cancer())
+    train, val, test = split_problem(breast_cancer())
     problems = (train, synthetic(separable=True), synthetic(separable=False))
     if batch > (least := min(map(len, problems))):
         raise click.UsageError(f"--batch {batch}: the smallest data set has {least} examples")
@@ -82,7 +68,7 @@ def main(features, seeds, trials, steps, batch, lr_min, lr_max, seed, device) ->
         surfaces(run, pair, race)
         searches = len(problems) * len(OPTIMISERS) * len(LOSSES)
         with tqdm(total=searches * (math.ceil(trials / 4) + 2), desc="races", disable=None) as bar:
-            own, equal, best = run_races(run, [Course.of(p, device) for p in problems], race, bar)
+            own, equal, best = run_races(run, [PreparedProblem.of(p, device) for p in problems], race, bar)
         draw_races(run, own, equal, best, race)
         registered = register_models(run, race, train, val, test)
         verdicts = judge(run, problems, own, equal, race)
@@ -101,14 +87,16 @@ def surfaces(run: Run, pair: Problem, race: Race) -> None:
     for loss in LOSSES:
         paths[loss] = {}
         for kind in STARTS:
-            place = starts(kind, x, y, 1, race.seed) * (4 if kind == "random" else 1)  # spread over the picture
+            place = initial_weights(kind, x, y, 1, race.seed) * (
+                4 if kind == "random" else 1
+            )  # spread over the picture
             for optimiser, batch in zip(OPTIMISERS, (None, race.batch), strict=True):
-                trace = descend(x, y, loss, lr, place[None], PICTURE_STEPS, batch, race.seed, keep_path=True)
+                trace = descend(x, y, lr, place[None], Descent(loss, PICTURE_STEPS, batch, race.seed, keep_path=True))
                 paths[loss][f"{kind}, {optimiser}"] = trace.path[:, 0, 0].numpy()
     run.figure("weights.png", plots.weight_surfaces(pair, paths, PICTURE_LR, PICTURE_SIZE))
 
 
-def run_races(run: Run, courses: list[Course], race: Race, bar: tqdm) -> tuple[list[dict], list[dict], dict]:
+def run_races(run: Run, courses: list[PreparedProblem], race: Race, bar: tqdm) -> tuple[list[dict], list[dict], dict]:
     """Tune, race and record everything.
 
     Returns the races with own best and with equal learning rates (a dict each, with both losses' (steps, reached)) and
@@ -122,11 +110,11 @@ def run_races(run: Run, courses: list[Course], race: Race, bar: tqdm) -> tuple[l
                 searches = course.tune(race, loss, optimiser, bar.update)
                 chosen = [min(search, key=lambda trial: trial[1])[0] for search in searches]
                 record_trials(run, course, optimiser, loss, searches)
-                tuned[loss] = course.descend(race, loss, optimiser, np.array(chosen)[:, None], race.seeds, race.seed)
+                tuned[loss] = course.descend(race, loss, optimiser, np.array(chosen)[:, None])
                 bar.update()
                 record_races(run, course, optimiser, loss, chosen, tuned[loss], race)
                 grid = np.tile(race.equal_lrs(), (len(STARTS), 1))
-                same[loss] = course.descend(race, loss, optimiser, grid, race.seeds, race.seed)
+                same[loss] = course.descend(race, loss, optimiser, grid)
                 bar.update()
                 for kind, lr in zip(STARTS, chosen, strict=True):
                     best[course.problem.name, kind, optimiser, loss] = lr
@@ -135,9 +123,9 @@ def run_races(run: Run, courses: list[Course], race: Race, bar: tqdm) -> tuple[l
     return own, equal, best
 
 
-def results(course: Course, optimiser: str, traces: dict[str, Trace], lrs: list) -> list[dict]:
+def results(course: PreparedProblem, optimiser: str, traces: dict[str, Trace], lrs: list) -> list[dict]:
     """One dict a start, learning rate and goal; traces hold len(STARTS) * len(lrs) configurations."""
-    reached = {loss: {g: first(met) for g, met in goals(t, course.best).items()} for loss, t in traces.items()}
+    reached = {loss: {g: first_step(met) for g, met in goals(t, course.best).items()} for loss, t in traces.items()}
     return [
         {"dataset": course.problem.name, "start": kind, "optimiser": optimiser, "goal": goal, "lr": lr}
         | {loss: tuple(array[i * len(lrs) + j] for array in reached[loss][goal]) for loss in LOSSES}
@@ -147,7 +135,7 @@ def results(course: Course, optimiser: str, traces: dict[str, Trace], lrs: list)
     ]
 
 
-def record_trials(run: Run, course: Course, optimiser: str, loss: str, searches: list) -> None:
+def record_trials(run: Run, course: PreparedProblem, optimiser: str, loss: str, searches: list) -> None:
     for kind, trials in zip(STARTS, searches, strict=True):
         for i, (lr, objective) in enumerate(trials):
             what = {"dataset": course.problem.name, "start": kind, "optimiser": optimiser, "loss": loss}
@@ -157,10 +145,10 @@ def record_trials(run: Run, course: Course, optimiser: str, loss: str, searches:
 
 
 def record_races(
-    run: Run, course: Course, optimiser: str, loss: str, lrs: list[float], trace: Trace, race: Race
+    run: Run, course: PreparedProblem, optimiser: str, loss: str, lrs: list[float], trace: Trace, race: Race
 ) -> None:
     """A child run a start: medians over seeds as curves, steps to the goals as final metrics."""
-    met = {goal: first(mask) for goal, mask in goals(trace, course.best).items()}
+    met = {goal: first_step(mask) for goal, mask in goals(trace, course.best).items()}
     plateau = (trace.gradient < 1e-3) & (trace.accuracy < 0.95 * course.best)
     for i, (kind, lr) in enumerate(zip(STARTS, lrs, strict=True)):
         series = [
@@ -189,7 +177,7 @@ def label(race: dict) -> dict:
 
 
 def draw_races(run: Run, own: list[dict], equal: list[dict], best: dict, race: Race) -> None:
-    rows = [label(r) | compare(r["ce"], r["mse"]) for r in own]
+    rows = [label(r) | compare_steps(r["ce"], r["mse"]) for r in own]
     for i, goal in enumerate(dict.fromkeys(r["goal"] for r in own)):
         run.figure(("race_95.png", "race_99.png", "race_gradient.png")[i], plots.survival_curves(own, goal, race.steps))
     run.figure("learning_rates.png", plots.learning_rates(equal, own, best, "99% accuracy"))
@@ -206,10 +194,12 @@ def register_models(run: Run, race: Race, train: Problem, val: Problem, test: Pr
     mean, scale = train.x.mean(0), train.x.std(0, correction=0)
     held_out = torch.cat([(val.x - mean) / scale, torch.ones(len(val), 1, dtype=x.dtype)], 1)
     lrs = torch.tensor(race.equal_lrs(), dtype=x.dtype)
-    place = starts("well placed", x, y, 1, race.seed).expand(len(lrs), 1, -1)
+    place = initial_weights("well placed", x, y, 1, race.seed).expand(len(lrs), 1, -1)
     rows = {}
     for loss in LOSSES:
-        path = descend(x, y, loss, lrs, place, race.steps, keep_path=True).path[:, :, 0]  # (steps + 1, lrs, 31)
+        path = descend(x, y, lrs, place, Descent(loss, race.steps, keep_path=True)).path[
+            :, :, 0
+        ]  # (steps + 1, lrs, 31)
         val_loss = LOSSES[loss].value(path @ held_out.T, val.y).mean(-1)
         step, which = divmod(int(val_loss.argmin()), len(lrs))
         model = Logistic(train, path[step, which])
@@ -234,14 +224,16 @@ def judge(
 ) -> list[claims.Verdict]:
     """Measure what is left to measure, judge the four claims, log tables, tags and claims.json."""
     unique = [uniqueness(problem, race.seeds, race.seed) for problem in problems]
-    rows, same = ([label(r) | {"lr": r["lr"]} | compare(r["ce"], r["mse"]) for r in races] for races in (own, equal))
+    rows, same = (
+        [label(r) | {"lr": r["lr"]} | compare_steps(r["ce"], r["mse"]) for r in races] for races in (own, equal)
+    )
     verdicts = [
         claims.judge_q1_unique(unique),
-        claims.judge_q1_penalty(corners()),
-        claims.judge_q1_corner_gradient(corners()),
+        claims.judge_q1_penalty(corner_gradients()),
+        claims.judge_q1_corner_gradient(corner_gradients()),
         claims.judge_q1_convergence(rows, same),
     ]
-    run.log_table("corners.json", corners())
+    run.log_table("corners.json", corner_gradients())
     run.log_table("uniqueness.json", unique)
     run.log_table(
         "races.json", [row | {"winner": winner} for row, winner in zip(rows, claims.tally(rows), strict=True)]
@@ -253,7 +245,7 @@ def judge(
 
 def answer(own: list[dict], best: dict, registered: dict, verdicts: list, race: Race, gap: float) -> str:
     """The question's answer as Markdown, all from what was measured."""
-    rows = [label(r) | compare(r["ce"], r["mse"]) for r in own]
+    rows = [label(r) | compare_steps(r["ce"], r["mse"]) for r in own]
     lines = [
         "**Cross-entropy or squared error for logistic regression?** Of the document's claims, "
         + "; ".join(

@@ -25,7 +25,7 @@ from dl.claims import (
     tally,
 )
 from dl.landscape import LOSSES
-from dl.logistic import corners
+from dl.logistic.losses import corner_gradients
 
 
 def problem(name="data", separable=False, spread=1e-9, eigenvalue=0.1):
@@ -121,25 +121,25 @@ def swapped(rows):
 
 
 def test_penalty():
-    assert judge_q1_penalty(corners()).verdict == "confirmed"
-    assert judge_q1_penalty(swapped(corners())).verdict == "refuted"
-    light = [row | {"ce_loss": 0.01} if 0 < row["distance"] < 1e-7 else row for row in corners()]
+    assert judge_q1_penalty(corner_gradients()).verdict == "confirmed"
+    assert judge_q1_penalty(swapped(corner_gradients())).verdict == "refuted"
+    light = [row | {"ce_loss": 0.01} if 0 < row["distance"] < 1e-7 else row for row in corner_gradients()]
     assert judge_q1_penalty(light).verdict == "depends"
-    scaled = [row | {"ce_loss": row["ce_loss"] / 1000} for row in corners()]
+    scaled = [row | {"ce_loss": row["ce_loss"] / 1000} for row in corner_gradients()]
     assert judge_q1_penalty(scaled).verdict == "refuted"  # a loss in small units is no heavier penalty
     assert judge_q1_penalty([]).verdict == "not tested"
 
 
 def test_penalty_names_the_errors_where_it_fails():
-    assert judge_q1_penalty(corners()).numbers["lighter_at"] == [0.2]
+    assert judge_q1_penalty(corner_gradients()).numbers["lighter_at"] == [0.2]
 
 
 def test_corner_gradient():
-    assert judge_q1_corner_gradient(corners()).verdict == "confirmed"
-    assert judge_q1_corner_gradient(swapped(corners())).verdict == "refuted"
-    only_p = [row | {"mse_dz": 5.0} for row in corners()]
+    assert judge_q1_corner_gradient(corner_gradients()).verdict == "confirmed"
+    assert judge_q1_corner_gradient(swapped(corner_gradients())).verdict == "refuted"
+    only_p = [row | {"mse_dz": 5.0} for row in corner_gradients()]
     assert judge_q1_corner_gradient(only_p).verdict == "depends"
-    assert judge_q1_corner_gradient(corners((0.5,))).verdict == "not tested"
+    assert judge_q1_corner_gradient(corner_gradients((0.5,))).verdict == "not tested"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_what_is_proven_is_rounded_down():
 
 
 def test_verdicts_become_json_and_a_table():
-    verdicts = [judge_q1_corner_gradient(corners()), judge_q2_none(table())]
+    verdicts = [judge_q1_corner_gradient(corner_gradients()), judge_q2_none(table())]
     content = json.loads(json.dumps(rows(verdicts), allow_nan=False))
     assert content[0]["id"] == "Q1-corner-gradient"
     assert content[0]["quote"] == CLAIMS["Q1-corner-gradient"].quote
@@ -211,4 +211,4 @@ def test_verdicts_become_json_and_a_table():
     lines = markdown(verdicts).splitlines()
     assert len(lines) == 4
     assert all(line.replace("\\|", "").count("|") == 5 for line in lines)
-    assert all(json.dumps(rows([judge_q1_penalty(corners())]), allow_nan=False) for _ in lines)
+    assert all(json.dumps(rows([judge_q1_penalty(corner_gradients())]), allow_nan=False) for _ in lines)

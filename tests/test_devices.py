@@ -8,9 +8,11 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from dl import landscape, logistic
+from dl import landscape
 from dl.data import Data
 from dl.data.split import Split
+from dl.logistic.descent import Descent, descend
+from dl.logistic.race import goals
 from dl.models import ZOO, Raw
 from dl.population import Config, Repeat, Stack
 from dl.train import Recipe, fit
@@ -53,8 +55,8 @@ def test_an_epoch_of_training_stays_on_the_gpu_and_waits_for_it_once(device, nam
 def test_races_stay_on_the_gpu(device, loss, optimiser):
     x, y = torch.zeros(50, 3, device=device), torch.zeros(50, device=device)
     start, lr = torch.zeros(2, 4, 3, device=device), torch.ones(2, device=device)
-    trace = logistic.descend(x, y, loss, lr, start, 5, batch=None if optimiser == "GD" else 16)
-    met = logistic.goals(trace, 0.9)
+    trace = descend(x, y, lr, start, Descent(loss, 5, batch=None if optimiser == "GD" else 16))
+    met = goals(trace, 0.9)
     assert {tensor.device.type for tensor in (trace.weights, trace.loss, *met.values())} == {"meta"}
 
 

@@ -21,7 +21,7 @@ from dl.landscape import (
     search,
     spectra,
 )
-from dl.logistic import separable
+from dl.logistic.optimum import is_separable
 
 CE, MSE, REAL = LOSSES
 CONVEX = {(CE, "p"), (CE, "logit"), (CE, "logistic weights"), (MSE, "p"), (REAL, "linear-regression weights")}
@@ -137,8 +137,8 @@ def test_a_witness_beats_a_stated_reason():
 
 def test_no_line_separates_the_table_s_points():
     x = torch.tensor([[*point, 1.0] for point in POINTS])
-    assert not separable(x, torch.tensor(LABELS))
-    assert not separable(x[:, [0, 2]], torch.tensor(LABELS))
+    assert not is_separable(x, torch.tensor(LABELS))
+    assert not is_separable(x[:, [0, 2]], torch.tensor(LABELS))
 
 
 def test_bad_searches_are_refused():

@@ -7,32 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from dl.logistic import (
-    LOSSES,
-    STARTS,
-    Course,
-    Logistic,
-    Race,
-    best_accuracy,
-    breast_cancer,
-    compare,
-    corners,
-    descend,
-    first,
-    goals,
-    hessian,
-    optimum,
-    residual,
-    separable,
-    sklearn_gap,
-    slope_in_p,
-    split,
-    starts,
-    survival,
-    synthetic,
-    tune,
-    uniqueness,
-)
+from dl.logistic.descent import STARTS, Descent, descend, initial_weights
+from dl.logistic.learning_rates import tune
+from dl.logistic.losses import LOSSES, corner_gradients, residual, slope_in_p
+from dl.logistic.model import Logistic
+from dl.logistic.optimum import best_accuracy, hessian, is_separable, newton_optimum, sklearn_gap, uniqueness
+from dl.logistic.problems import breast_cancer, split_problem, synthetic
+from dl.logistic.race import PreparedProblem, Race, first_step, goals
+from dl.logistic.statistics import compare_steps, kaplan_meier
 
 LOGITS = torch.tensor([-700.0, -40, -21, -8, -1, -1e-9, 0, 0.5, 3, 21, 40, 700], dtype=torch.float64)
 
@@ -83,7 +65,7 @@ def test_residual_keeps_what_subtraction_loses():
 
 
 def test_corners_say_what_the_formulas_say():
-    for row in corners():
+    for row in corner_gradients():
         error = row["distance"]
         assert row["mse_dp"] == pytest.approx(2 * (1 - error))
         assert row["ce_dp"] == pytest.approx(1 / error if error else math.inf, rel=1e-9)
@@ -101,10 +83,10 @@ def test_unknown_features_are_named_with_the_known():
 def test_problems_are_what_their_names_say():
     data = breast_cancer()
     assert data.x.shape == (569, 30)
-    assert separable(data.design(), data.y)  # as its authors say
-    assert separable(synthetic(True).design(), synthetic(True).y)
-    assert not separable(synthetic(False).design(), synthetic(False).y)
-    assert not separable(data.only(("mean radius", "mean texture")).design(), data.y)
+    assert is_separable(data.design(), data.y)  # as its authors say
+    assert is_separable(synthetic(True).design(), synthetic(True).y)
+    assert not is_separable(synthetic(False).design(), synthetic(False).y)
+    assert not is_separable(data.only(("mean radius", "mean texture")).design(), data.y)
     x = synthetic(False).standardised()
     assert torch.allclose(x.mean(0), torch.zeros(10, dtype=x.dtype), atol=1e-12)
     assert torch.allclose(x.std(0, correction=0), torch.ones(10, dtype=x.dtype))
@@ -112,7 +94,7 @@ def test_problems_are_what_their_names_say():
 
 def test_split_is_a_stratified_partition():
     data = breast_cancer()
-    parts = split(data)
+    parts = split_problem(data)
     assert [len(part) for part in parts] == [341, 114, 114]
     assert torch.equal(torch.cat([p.x for p in parts]).sort(0).values, data.x.sort(0).values)
     for part in parts:
@@ -126,7 +108,7 @@ def test_optimum_is_scikit_learns():
 def test_optimum_refuses_separable_classes():
     data = synthetic(separable=True)
     with pytest.raises(ValueError, match="no minimum at finite weights"):
-        optimum(data.design(), data.y)
+        newton_optimum(data.design(), data.y)
 
 
 def test_hessian_is_autograds(overlapping):
@@ -135,16 +117,16 @@ def test_hessian_is_autograds(overlapping):
     assert torch.allclose(hessian(x, w), expected, atol=1e-12)
 
 
-def test_descent_from_every_start_ends_at_the_one_optimum(overlapping):
+def test_descent_from_every_start_ends_at_the_one_newton_optimum(overlapping):
     found = uniqueness(overlapping, seeds=3, seed=0, steps=1500)
     assert not found["separable"]
     assert found["rank_deficit"] == 0
     assert found["smallest_eigenvalue"] > 0
     assert found["spread"] < 1e-6
     assert found["growth"] == pytest.approx(1, abs=1e-3)
-    start = starts("saturated wrong", overlapping.design(), overlapping.y, 1, 0)[None]
-    end = descend(overlapping.design(), overlapping.y, "ce", torch.tensor([2.0]), start, 1500).weights[0, 0]
-    assert torch.allclose(end, optimum(overlapping.design(), overlapping.y), atol=1e-6)
+    start = initial_weights("saturated wrong", overlapping.design(), overlapping.y, 1, 0)[None]
+    end = descend(overlapping.design(), overlapping.y, torch.tensor([2.0]), start, Descent("ce", 1500)).weights[0, 0]
+    assert torch.allclose(end, newton_optimum(overlapping.design(), overlapping.y), atol=1e-6)
 
 
 def test_on_separable_classes_the_weights_only_grow():
@@ -155,15 +137,15 @@ def test_on_separable_classes_the_weights_only_grow():
 
 def test_starts_are_what_their_names_say(overlapping):
     x, y = overlapping.design(), overlapping.y
-    placed = {kind: starts(kind, x, y, 8, seed=1) for kind in STARTS}
+    placed = {kind: initial_weights(kind, x, y, 8, seed=1) for kind in STARTS}
     logits = {kind: w @ x.T for kind, w in placed.items()}
     assert logits["well placed"].abs().max() < 0.2
     assert torch.allclose(logits["saturated wrong"].abs().median(1).values, torch.tensor(8.0, dtype=x.dtype))
     assert ((logits["saturated wrong"] > 0) == (y > 0.5)).double().mean() < 0.4
-    assert torch.equal(placed["random"], starts("random", x, y, 8, seed=1))
-    assert not torch.equal(placed["random"], starts("random", x, y, 8, seed=2))
+    assert torch.equal(placed["random"], initial_weights("random", x, y, 8, seed=1))
+    assert not torch.equal(placed["random"], initial_weights("random", x, y, 8, seed=2))
     with pytest.raises(ValueError, match="no such start"):
-        starts("lucky", x, y, 1, 0)
+        initial_weights("lucky", x, y, 1, 0)
 
 
 @pytest.mark.parametrize("batch", [None, 32, 1000])
@@ -173,7 +155,7 @@ def test_stacked_descent_is_plain_descent(overlapping, loss, batch):
     x, y = overlapping.design(), overlapping.y
     start = torch.randn(2, 3, 5, dtype=x.dtype)
     lrs = torch.tensor([0.1, 1.0], dtype=x.dtype)
-    trace = descend(x, y, loss, lrs, start, 12, batch, seed=4)
+    trace = descend(x, y, lrs, start, Descent(loss, 12, batch, seed=4))
     rng = torch.Generator().manual_seed(4)
     per_epoch = 1 if batch is None else math.ceil(len(x) / batch)
     w = start.clone()
@@ -193,7 +175,9 @@ def test_stacked_descent_is_plain_descent(overlapping, loss, batch):
 
 def test_an_epoch_of_batches_shows_every_example_once():
     x, y = torch.eye(10, dtype=torch.float64), torch.zeros(10, dtype=torch.float64)
-    trace = descend(x, y, "ce", torch.ones(1), torch.zeros(1, 2, 10, dtype=x.dtype), 4, batch=3, keep_path=True)
+    trace = descend(
+        x, y, torch.ones(1), torch.zeros(1, 2, 10, dtype=x.dtype), Descent("ce", 4, batch=3, keep_path=True)
+    )
     moved = (trace.path[1:] != trace.path[:-1])[:, 0]  # (4, seeds, 10): weight i moves when example i is shown
     assert moved.sum(0).tolist() == [[1] * 10] * 2
     assert sorted(moved[:, 0].sum(1).tolist()) == [1, 3, 3, 3]
@@ -201,23 +185,23 @@ def test_an_epoch_of_batches_shows_every_example_once():
 
 def test_descent_is_deterministic(overlapping):
     x, y = overlapping.design().float(), overlapping.y.float()
-    start = starts("random", x, y, 4, 0)[None]
-    one, two = (descend(x, y, "mse", torch.tensor([1.0]), start, 50, 16, seed=3) for _ in range(2))
+    start = initial_weights("random", x, y, 4, 0)[None]
+    one, two = (descend(x, y, torch.tensor([1.0]), start, Descent("mse", 50, 16, seed=3)) for _ in range(2))
     assert torch.equal(one.weights, two.weights)
     assert torch.equal(one.accuracy, two.accuracy)
 
 
 def test_a_plateau_is_no_convergence(overlapping):
     x, y = overlapping.design(), overlapping.y
-    start = 50 * starts("saturated wrong", x, y, 2, 0)[None]  # |logit| about 400
-    trace = descend(x, y, "mse", torch.tensor([0.1]), start, 3)
+    start = 50 * initial_weights("saturated wrong", x, y, 2, 0)[None]  # |logit| about 400
+    trace = descend(x, y, torch.tensor([0.1]), start, Descent("mse", 3))
     assert trace.gradient.max() < 1e-3
     assert not any(met.any() for met in goals(trace, best_accuracy(overlapping)).values())
 
 
 def test_first_counts_the_unmet_as_censored():
     met = torch.tensor([[0, 1, 0], [0, 0, 0], [1, 1, 0]], dtype=torch.bool)  # 3 steps, 3 seeds
-    steps, reached = first(met)
+    steps, reached = first_step(met)
     assert steps.tolist() == [2, 0, 2]
     assert reached.tolist() == [True, True, False]
 
@@ -227,16 +211,16 @@ def test_survival_is_kaplan_and_meiers():
     events, censored = [6, 6, 6, 7, 10, 13, 16, 22, 23], [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
     steps = np.array(events + censored)
     reached = np.arange(21) < len(events)
-    times, share, lower, upper = survival(steps, reached)
+    times, share, lower, upper = kaplan_meier(steps, reached)
     assert times.tolist() == [0, 6, 7, 10, 13, 16, 22, 23]
     assert share == pytest.approx([1, 0.8571, 0.8067, 0.7529, 0.6902, 0.6275, 0.5378, 0.4482], abs=5e-5)
     assert (lower[-1], upper[-1]) == pytest.approx((0.188, 0.680), abs=2e-3)  # R's conf.type = "log-log"
 
 
 def test_survival_of_nobody_and_of_everybody():
-    none = survival(np.array([9, 9]), np.array([False, False]))
+    none = kaplan_meier(np.array([9, 9]), np.array([False, False]))
     assert [v.tolist() for v in none] == [[0], [1], [1], [1]]
-    _, share, lower, upper = survival(np.array([1, 2, 2]), np.array([True, True, True]))
+    _, share, lower, upper = kaplan_meier(np.array([1, 2, 2]), np.array([True, True, True]))
     assert share == pytest.approx([1, 2 / 3, 0])
     assert ((lower <= share) & (share <= upper)).all()
 
@@ -245,21 +229,21 @@ def test_compare_counts_seeds_and_ties():
     reached = np.array([True, True, True, False])
     ce = (np.array([1, 2, 3, 9]), reached)
     mse = (np.array([5, 2, 9, 9]), np.array([True, True, False, False]))
-    found = compare(ce, mse)
+    found = compare_steps(ce, mse)
     assert (found["ce_faster"], found["mse_faster"], found["ties"]) == (2, 0, 2)
     assert (found["ce_censored"], found["mse_censored"]) == (1, 2)
     assert found["speedup"] > 1
-    mirrored = compare(mse, ce)
+    mirrored = compare_steps(mse, ce)
     assert (mirrored["mse_faster"], mirrored["p"]) == (2, found["p"])
     assert mirrored["speedup"] == pytest.approx(1 / found["speedup"])
 
 
 def test_twenty_seeds_in_one_direction_are_beyond_chance():
     sure = np.ones(20, dtype=bool)
-    found = compare((np.full(20, 3), sure), (np.full(20, 30), sure))
+    found = compare_steps((np.full(20, 3), sure), (np.full(20, 30), sure))
     assert found["p"] == pytest.approx(2**-19)
     assert found["speedup_low"] == pytest.approx(31 / 4)
-    assert compare((np.full(20, 3), sure), (np.full(20, 3), sure))["p"] == 1
+    assert compare_steps((np.full(20, 3), sure), (np.full(20, 3), sure))["p"] == 1
 
 
 def test_tuning_finds_the_best_rate_of_each_group_within_bounds():
@@ -274,13 +258,13 @@ def test_tuning_finds_the_best_rate_of_each_group_within_bounds():
         assert abs(math.log10(best / target)) < 0.4
 
 
-def test_course_tunes_on_other_seeds_than_it_races():
+def test_a_problem_is_tuned_on_other_seeds_than_it_races():
     race = Race(seeds=2, trials=2, steps=5, tuning_seeds=2)
-    course = Course.of(synthetic(separable=False, n=60, d=2))
+    course = PreparedProblem.of(synthetic(separable=False, n=60, d=2))
     assert [len(history) for history in course.tune(race, "ce", "SGD")] == [2, 2, 2]
-    raced = course.descend(race, "ce", "GD", np.ones((3, 2)), 4, seed=0)
+    raced = course.descend(replace(race, seeds=4), "ce", "GD", np.ones((3, 2)))
     assert raced.weights.shape == (6, 4, 3)
-    tuned = course.descend(race, "ce", "GD", np.ones((3, 2)), 4, seed=race.seed + 1_000_003)
+    tuned = course.descend(replace(race, seeds=4, seed=race.seed + 1_000_003), "ce", "GD", np.ones((3, 2)))
     assert not torch.equal(raced.weights, tuned.weights)
 
 
@@ -300,7 +284,7 @@ def test_equal_learning_rates_span_the_bounds():
 
 
 def test_model_takes_raw_features():
-    train, val, _ = split(breast_cancer())
+    train, val, _ = split_problem(breast_cancer())
     w = torch.randn(31, dtype=torch.float64)
     model = Logistic(train, w)
     assert torch.allclose(model(train.x.float()), (train.design() @ w).float(), atol=1e-3)

@@ -11,7 +11,8 @@ from mlflow.artifacts import download_artifacts
 
 import entrypoints.convexity
 from dl.landscape import cells
-from dl.logistic import LOSSES, breast_cancer, split
+from dl.logistic.losses import LOSSES
+from dl.logistic.problems import breast_cancer, split_problem
 from entrypoints.convexity import main as convexity
 from entrypoints.loss_surfaces import main as loss_surfaces
 
@@ -56,7 +57,7 @@ def test_loss_surfaces(store):
     curve = mlflow.MlflowClient().get_metric_history(children["race"][0].info.run_id, "train_loss")
     assert [point.step for point in curve][-1] == 20
 
-    _, val, _ = split(breast_cancer())
+    _, val, _ = split_problem(breast_cancer())
     raw = val.x.float().numpy()
     for loss in LOSSES:  # loadable as torch and as pyfunc, raw features in, logits out
         uri = f"models:/logistic-{loss}@champion"

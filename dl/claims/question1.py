@@ -1,4 +1,4 @@
-"""Judges of question 1: cross-entropy or squared error for logistic regression?"""
+"""Judges of question 1: cross-entropy or squared error for logistic regression? All judge rows of `dl.logistic`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dl.claims.verdict import Verdict, holm
 
 
 def judge_q1_unique(problems: Sequence[dict]) -> Verdict:
-    """Judge whether CE has a single optimum. `problems`: rows of `dl.logistic.uniqueness`, one a data set."""
+    """Judge whether CE has a single optimum. `problems`: rows of `uniqueness`, one a data set."""
     if not problems:
         return Verdict("Q1-unique", "not tested", "no data were given")
     unique, others = [], []
@@ -40,7 +40,7 @@ def _why_not_unique(row: dict) -> str:
 def judge_q1_penalty(corners: Sequence[dict], confident: float = 0.1) -> Verdict:
     """Judge whether CE costs more than MSE where p is within `confident` of the wrong class.
 
-    corners: rows of `dl.logistic.corners`. Raw losses have no common unit, so each is also divided by its value at
+    corners: rows of `corner_gradients`. Raw losses have no common unit, so each is also divided by its value at
     p = 1/2. Both must be larger.
     """
     half = next((row for row in corners if row["distance"] == 0.5), None)
@@ -79,7 +79,7 @@ def judge_q1_penalty(corners: Sequence[dict], confident: float = 0.1) -> Verdict
 def judge_q1_corner_gradient(corners: Sequence[dict], near: float = 0.01) -> Verdict:
     """Judge whether MSE's gradient is the lower near the corners, in p and in the logit.
 
-    corners: rows of `dl.logistic.corners`; near: the largest distance from a corner that counts.
+    corners: rows of `corner_gradients`; near: the largest distance from a corner that counts.
     """
     close = [row for row in corners if row["distance"] <= near]
     if not close:
@@ -113,7 +113,7 @@ def judge_q1_convergence(own: Sequence[dict], equal: Sequence[dict] = ()) -> Ver
     """Judge whether CE converges faster.
 
     own: races, each loss with its own best learning rate; equal: races at equal ones; both rows of
-    `dl.logistic.compare` with "goal" and "start" named. The verdict rests on `own`; `equal` is for contrast.
+    `compare_steps` with "goal" and "start" named. The verdict rests on `own`; `equal` is for contrast.
     Confirmed: CE faster in most races and slower in none; refuted: the other way round; else it depends.
     """
     winners = tally(own)

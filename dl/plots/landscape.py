@@ -12,7 +12,9 @@ from matplotlib.ticker import LogLocator
 from dl.claims import at_least
 from dl.landscape import LOSSES as TABLE_LOSSES
 from dl.landscape import PLACES, TENSOR, Finding
-from dl.logistic import LOSSES, Problem, slope_in_p, survival
+from dl.logistic.losses import LOSSES, slope_in_p
+from dl.logistic.problems import Problem
+from dl.logistic.statistics import kaplan_meier
 from dl.plots import COLOURS, LINES, MARKERS, figure, tidy
 
 NAMES = {"ce": "cross-entropy", "mse": "MSE"}
@@ -159,7 +161,7 @@ def survival_curves(races: Sequence[dict], goal: str, steps: int) -> Figure:
     for race in races:
         axes = panels[race["dataset"], race["start"]]
         for index, loss in enumerate(LOSSES):
-            times, share, lower, upper = survival(*race[loss])
+            times, share, lower, upper = kaplan_meier(*race[loss])
             times, share, lower, upper = (np.r_[v, v[-1]] for v in (times, share, lower, upper))
             times[-1] = max(times[-1], steps)
             axes.step(1 + times, share, where="post", **_look(index, race["optimiser"]))
@@ -224,7 +226,7 @@ def _finish(fig: Figure, panels: Mapping, x: str, y: str) -> None:
 def speedups(races: Sequence[dict], winners: Sequence[str]) -> Figure:
     """How many times the steps MSE needs, race by race, with 95% bands: right of 1 cross-entropy is the faster.
 
-    races: rows of `dl.logistic.compare` with dataset, start, optimiser, goal; winners: of `dl.claims.tally`.
+    races: rows of `compare_steps` with dataset, start, optimiser, goal; winners: of `dl.claims.tally`.
     """
     goals = list(dict.fromkeys(race["goal"] for race in races))
     labels = list(dict.fromkeys((race["dataset"], race["start"], race["optimiser"]) for race in races))

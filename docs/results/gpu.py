@@ -26,9 +26,13 @@ from torch import Tensor, nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from dl import landscape, logistic
+from dl import landscape
 from dl.data import Data, digits, street_digits
 from dl.data.digits import resplit
+from dl.logistic.descent import STARTS
+from dl.logistic.losses import LOSSES
+from dl.logistic.problems import synthetic
+from dl.logistic.race import OPTIMISERS, PreparedProblem, Race
 from dl.models import ZOO, Raw, flops, parameters
 from dl.population import GRID, Repeat, Stack, train
 from dl.train import evaluate, fit
@@ -143,13 +147,13 @@ def agreements(results: Results, device: torch.device, small: bool, repeat: list
     # without dropout, whose noise differs between devices, and over few steps: beyond them rounding is chaotic
     calm = [c for c in GRID if (c.h1, c.h2, c.dropout) == (384, 24, 0.0) and c.lr <= 0.001]
     agree(results, "digits stack, validation loss", device, lambda kind: Stack(calm, repeat, kind).fit(2).val_loss)
-    course = logistic.Course.of(logistic.synthetic(separable=False))
-    race, rates = logistic.Race(steps=20 if small else 1000), np.full((len(logistic.STARTS), 4), 0.5)
-    for loss, optimiser in product(logistic.LOSSES, logistic.OPTIMISERS):
+    problem = PreparedProblem.of(synthetic(separable=False))
+    race, rates = Race(steps=20 if small else 1000), np.full((len(STARTS), 4), 0.5)
+    for loss, optimiser in product(LOSSES, OPTIMISERS):
 
         def raced(kind: str, loss=loss, optimiser=optimiser) -> Tensor:
-            there = replace(course, x=course.x.to(kind), y=course.y.to(kind))
-            return there.descend(race, loss, optimiser, rates, race.seeds, race.seed).loss
+            there = replace(problem, x=problem.x.to(kind), y=problem.y.to(kind))
+            return there.descend(race, loss, optimiser, rates).loss
 
         agree(results, f"races, {loss}, {optimiser}, loss", device, raced)
     for cell in landscape.cells():

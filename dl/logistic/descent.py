@@ -1,0 +1,93 @@
+"""Gradient descent on logistic regression, many at once: K configurations x S seeds on weights (K, S, D)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dl.logistic.losses import LOSSES
+
+STARTS = ("well placed", "saturated wrong", "random")
+
+
+def initial_weights(kind: str, x: Tensor, y: Tensor, seeds: int, seed: int) -> Tensor:
+    """Return initial weights (seeds, D) in x's dtype for x (N, D), y (N,).
+
+    well placed: N(0, 0.01^2), every p close to 1/2; random: N(0, 1);
+    saturated wrong: along the difference of the class means, but backwards, at a median |logit| of 8.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    noise = torch.randn(seeds, x.shape[1], generator=rng, dtype=x.dtype)
+    if kind == "well placed":
+        return 0.01 * noise
+    if kind == "random":
+        return noise
+    if kind != "saturated wrong":
+        raise ValueError(f"no such start: {kind}; known: {', '.join(STARTS)}")
+    wrong = x[y == 0].mean(0) - x[y == 1].mean(0)
+    wrong = wrong + 0.1 * wrong.norm() * noise / math.sqrt(len(wrong))
+    return 8 * wrong / (wrong @ x.T).abs().median(1, keepdim=True).values
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a stacked descent did; step 0 is the start. Float tensors on the device of the descent."""
+
+    accuracy: Tensor  # (steps + 1, K, S), on the whole training set
+    gradient: Tensor  # (steps + 1, K, S), norm of the full gradient
+    marks: list[int]  # the steps, about log-spaced, at which `loss` was taken
+    loss: Tensor  # (len(marks), K, S)
+    weights: Tensor  # (K, S, D), after the last step
+    path: Tensor | None  # (steps + 1, K, S, D) where asked for
+
+
+def log_marks(steps: int, count: int = 40) -> list[int]:
+    """Return 0, 1 and about `count` log-spaced steps up to `steps`."""
+    return sorted({0, *np.geomspace(1, steps, count).round().astype(int).tolist()})
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How to descend.
+
+    A seed's batches depend on (`seed`, its place in S) alone, so that losses and learning rates meet the same ones.
+    """
+
+    loss: str  # a key of LOSSES
+    steps: int
+    batch: int | None = None  # examples a step, drawn without replacement epoch by epoch (SGD); None: all of them
+    seed: int = 0
+    keep_path: bool = False  # keep the weights of every step in the trace
+
+
+def descend(x: Tensor, y: Tensor, lr: Tensor, start: Tensor, how: Descent) -> Trace:
+    """Run K x S gradient descents at once: x (N, D), y (N,), lr (K,), start (K, S, D), all of one dtype and device."""
+    loss, steps, batch = LOSSES[how.loss], how.steps, how.batch
+    n, (configurations, seeds, _) = len(x), start.shape
+    rng = torch.Generator().manual_seed(how.seed)  # on the CPU: the same batches on every device
+    xt, positive, w, rate = x.T.contiguous(), y > 0.5, start.clone(), lr[:, None, None]
+    accuracy = torch.empty(steps + 1, configurations, seeds, device=x.device)
+    gradient, marks = torch.empty_like(accuracy), log_marks(steps)
+    losses, path = [], []
+    per_epoch = 1 if batch is None else math.ceil(n / batch)
+    for step in range(steps + 1):
+        z = w @ xt  # (K, S, N)
+        slope = loss.slope(z, y)
+        full = slope @ x / n  # (K, S, D)
+        accuracy[step] = ((z > 0) == positive).float().mean(-1)
+        gradient[step] = full.norm(dim=-1)
+        if step in marks:
+            losses.append(loss.value(z, y).mean(-1))
+        if how.keep_path:
+            path.append(w)
+        if step == steps:
+            break
+        if batch is not None:
+            if step % per_epoch == 0:  # rank[s, i]: example i's place in seed s's order of this epoch
+                rank = torch.rand(seeds, n, generator=rng).argsort(1).argsort(1).to(x.device)
+            chosen = (rank // batch == step % per_epoch).to(x.dtype)  # (S, N)
+            full = (slope * chosen) @ x / chosen.sum(1)[:, None]
+        w = w - rate * full
+    return Trace(accuracy, gradient, marks, torch.stack(losses), w, torch.stack(path) if how.keep_path else None)
