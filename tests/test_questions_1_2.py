@@ -14,7 +14,7 @@ from dl.landscape import cells
 from dl.logistic.losses import LOSSES
 from dl.logistic.problems import breast_cancer, split_problem
 from entrypoints.convexity import main as convexity
-from entrypoints.loss_surfaces import main as loss_surfaces
+from entrypoints.loss_surfaces.__main__ import main as loss_surfaces
 
 
 def run(command, *arguments):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from dl.claims import CLAIMS
 from dl.population import GRID, TABLE1, TABLE2
-from entrypoints.report import QUESTIONS, main, write
+from entrypoints.report.__main__ import QUESTIONS, main, write
 from tests.test_project import ENTRIES
 from tracking.run import start, without_password
 

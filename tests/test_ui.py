@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from dl.claims import CLAIMS
 from dl.models import ZOO
 from entrypoints import svhn_zoo
-from entrypoints.report import write
+from entrypoints.report.__main__ import write
 from tests.test_server import serving
 from tracking.run import start
 

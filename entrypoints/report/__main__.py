@@ -31,7 +31,7 @@ from dl.population import TABLE2, Config
 from tracking.evidence import Evidence, best, parents, store
 from tracking.run import start
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
     "h1": "neurons in hidden layer 1", "h2": "neurons in hidden layer 2", "lr": "learning rate of Adam",
     "dropout": "dropout rate", "activation": "activation",
