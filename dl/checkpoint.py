@@ -3,7 +3,7 @@
 `epoch-0007-<first 16 hex digits of its SHA-256>.pt` is an ordinary `torch.save` file that `torch.load(path,
 weights_only=True)` opens; the name says what its bytes must be. It holds
 
-    identity   dict: recipe, data digests, shape of the network, kind of device
+    identity   dict: recipe, data digests, shape of the network, kind of device, precision
     history    list of dicts, one an epoch so far
     parts      dict: state of model, optimiser, schedule, averaged weights and random generators
 """
@@ -61,9 +61,10 @@ class Checkpoints:
         for path in reversed(self._files()):
             try:
                 state = read(path)
-                if different := [key for key in identity if state["identity"].get(key) != identity[key]]:
+                there = state["identity"]  # what an older program did not record, it cannot contradict
+                if different := [key for key in identity if there.get(key, identity[key]) != identity[key]]:
                     raise ValueError("it belongs to another training: " + "; ".join(
-                        f"{key} {state['identity'].get(key)} there, {identity[key]} here" for key in different
+                        f"{key} {there[key]} there, {identity[key]} here" for key in different
                     ))  # fmt: skip
                 return state
             except ValueError as error:

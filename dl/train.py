@@ -1,24 +1,23 @@
-"""The training loop of every network: one screen, and nothing in the hot path waits for the device."""
+"""The training loop of every network: nothing in the hot path waits for the device."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from functools import cache
 from hashlib import sha256
 from typing import Literal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from dl.augment import augment
-from dl.checkpoint import Checkpoints, capture, restore
+from dl.checkpoint import Checkpoints, capture, on_cpu, restore
 from dl.data.split import Data, Split
+from dl.device import autocast, default_generator, training_precision
+from dl.parallel import Group
 
 
 @dataclass(frozen=True)
@@ -111,92 +110,125 @@ def fit(
     the same step, but batch norm then sees the parts (Epoch.micro_batch).
 
     In a process group (torchrun) each process takes every `world`-th image of each batch of one common order, drawn
-    and augmented alike by all, and gradients are averaged: the steps of one process, but batch norm sees a
-    process's share, and dropout differs between them. Process 0 keeps the checkpoints.
+    and augmented alike by all, and gradients are averaged: the steps of one process, but batch norm sees a process's
+    share, and dropout differs between them. All start from the weights of process 0, which keeps the checkpoints.
 
-    Raises DivergedError when an epoch's loss is not finite, ValueError where the training images are fewer
-    than one batch or a batch cannot be shared out evenly, torch.OutOfMemoryError where two images are too many.
+    Raises DivergedError when an epoch's loss is not finite, ValueError where the training images are fewer than one
+    batch or a batch cannot be shared out evenly, torch.OutOfMemoryError where two images are too many; in a process
+    group each of them in all processes.
     """
-    device = torch.device(device)
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    group = Group.joined()
     if len(data.train) < recipe.batch_size:
         raise ValueError(f"{len(data.train)} training images, but batches of {recipe.batch_size}")
-    if recipe.batch_size % world:
-        raise ValueError(f"batches of {recipe.batch_size} cannot be shared out to {world} processes")
-    model.to(device, memory_format=torch.channels_last)
-    train, val = data.train.to(device), data.val.to(device)
-    train = Split(train.x.contiguous(memory_format=torch.channels_last), train.y)
-    steps = len(train) // recipe.batch_size
-    optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_share(recipe, steps * recipe.epochs))
-    average = deepcopy(model) if recipe.ema else None
-    averaged = [floats(average), floats(model)] if average else []
-    seeds = streams(recipe.seed)
-    order, noise = torch.Generator().manual_seed(seeds[0]), torch.Generator(device).manual_seed(seeds[1])
-    dropout = default_generator(device).manual_seed(seeds[2])
-    state = {
-        "model": model, "optimizer": optimizer, "schedule": schedule, "average": average,
-        "order": order, "noise": noise, "dropout": dropout,
-    }  # fmt: skip
-    this = identity(model, data, recipe, device) if checkpoints else {}
-    history = resume(checkpoints, this, state, rank, world)
-    for epoch in history:
-        on_epoch(epoch)
-    micro = history[-1].micro_batch if history else recipe.batch_size // world
-    net = DistributedDataParallel(model) if world > 1 else model
-    for index in range(len(history) + 1, recipe.epochs + 1):
+    if recipe.batch_size % group.world:
+        raise ValueError(f"batches of {recipe.batch_size} cannot be shared out to {group.world} processes")
+    with group.ends_alike():
+        training = Training(model, data, recipe, torch.device(device), group)
+        this = identity(model, data, recipe, training.device) if checkpoints else {}
+        history = training.resume(checkpoints, this)
+        for epoch in history:
+            on_epoch(epoch)
+        for index in range(len(history) + 1, recipe.epochs + 1):
+            history.append(training.epoch(index, on_step))
+            if checkpoints and group.rank == 0:
+                state = {"identity": this, "history": list(map(asdict, history)), "parts": capture(training.parts)}
+                checkpoints.save(index, state)
+            on_epoch(history[-1])
+        if checkpoints:
+            checkpoints.wait()
+        if training.average:
+            model.load_state_dict(training.average.state_dict())
+    return history
+
+
+class Training:
+    """What a training consists of between two epochs, all of it on `device`."""
+
+    def __init__(self, model: nn.Module, data: Data, recipe: Recipe, device: torch.device, group: Group):
+        self.model, self.recipe, self.device, self.group = model, recipe, device, group
+        model.to(device, memory_format=torch.channels_last)
+        train, self.val = data.train.to(device), data.val.to(device)
+        self.train = Split(train.x.contiguous(memory_format=torch.channels_last), train.y)
+        self.steps = len(train) // recipe.batch_size  # an epoch
+        self.micro = recipe.batch_size // group.world  # images that fit through at once
+        self.optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
+        share = lr_share(recipe, self.steps * recipe.epochs)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)
+        self.lr = recipe.lr  # of the newest step
+        self.average = deepcopy(model) if recipe.ema else None
+        self.averaged = [floats(self.average), floats(model)] if self.average else []
+        seeds = streams(recipe.seed)
+        self.order, self.noise = torch.Generator().manual_seed(seeds[0]), torch.Generator(device).manual_seed(seeds[1])
+        self.dropout = default_generator(device).manual_seed(seeds[2])
+
+    @property
+    def parts(self) -> dict:
+        """What has a state, by its name in a checkpoint."""
+        names = ("model", "optimizer", "schedule", "average", "order", "noise", "dropout")
+        return {name: getattr(self, name) for name in names}
+
+    def resume(self, checkpoints: Checkpoints | None, this: dict) -> list[Epoch]:
+        """Take the state of the newest checkpoint of `this` training, in all processes; return the epochs it holds."""
+        found = checkpoints.load(this) if checkpoints and self.group.rank == 0 else None
+        if self.group.world > 1:
+            found = self.group.from_first(found or {"parts": on_cpu(capture(self.parts)), "history": []})
+        if found is None:
+            return []
+        restore(self.parts, found["parts"])
+        history = [Epoch(**epoch) for epoch in found["history"]]
+        self.micro = history[-1].micro_batch if history else self.micro
+        return history
+
+    def epoch(self, index: int, on_step: Callable[[int], None]) -> Epoch:
+        """Train for one epoch, number `index`, and validate."""
+        recipe, group = self.recipe, self.group
         began = time.perf_counter()
-        model.train()
-        if world > 1:  # a stream of its own, that needs no checkpoint
-            dropout.manual_seed((recipe.seed * recipe.epochs + index) * world + rank)
-        total = torch.zeros(3, device=device)  # loss, hits, gradient norm: summed on the device
-        for x, y in batches(train, recipe.batch_size, order):
-            x = augment(x, noise, recipe.translate, recipe.rotate, recipe.colour, recipe.invert, recipe.cutout)
-            loss, hits, micro = backward(net, x[rank::world], y[rank::world], recipe.label_smoothing, micro)
-            norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.clip or math.inf)
-            optimizer.step()
-            lr = schedule.get_last_lr()[0]
-            schedule.step()
-            if average:
-                # torch's AveragedModel keeps its counter on the CPU and waits for the device twice a step
-                torch._foreach_lerp_(*averaged, 1 - recipe.ema)
-            total += torch.stack([loss, hits, norm])
+        self.model.train()
+        if group.world > 1:  # a stream of its own, that needs no checkpoint
+            self.dropout.manual_seed((recipe.seed * recipe.epochs + index) * group.world + group.rank)
+        total = torch.zeros(3, device=self.device)  # loss, hits, gradient norm: summed on the device
+        for x, y in batches(self.train, recipe.batch_size, self.order):
+            total += torch.stack(self.step(x, y))
             on_step(len(y))
-        if world > 1:
-            dist.all_reduce(total)
-        loss, accuracy, norm = (total / (steps * world)).tolist()  # the epoch's only wait for the device
+        group.sum(total)
+        loss, accuracy, norm = (total / (self.steps * group.world)).tolist()  # the epoch's only wait for the device
         seconds = time.perf_counter() - began
         if not math.isfinite(loss):
             raise DivergedError(f"loss {loss} in epoch {index} of {recipe.epochs}")
-        val_loss, val_accuracy = evaluate(average or model, val, device)
-        history.append(
-            Epoch(
-                index, loss, accuracy, val_loss, val_accuracy, lr, norm,
-                steps * recipe.batch_size / seconds, time.perf_counter() - began, micro,
-            )
+        val_loss, val_accuracy = evaluate(self.average or self.model, self.val, self.device)
+        return Epoch(
+            index, loss, accuracy, val_loss, val_accuracy, self.lr, norm,
+            self.steps * recipe.batch_size / seconds, time.perf_counter() - began, self.micro,
         )  # fmt: skip
-        if checkpoints and rank == 0:
-            checkpoints.save(index, {"identity": this, "history": list(map(asdict, history)), "parts": capture(state)})
-        on_epoch(history[-1])
-    if checkpoints:
-        checkpoints.wait()
-    if average:
-        model.load_state_dict(average.state_dict())
-    return history
+
+    def step(self, x: Tensor, y: Tensor) -> list[Tensor]:
+        """Train on one batch; return its loss, share of hits and norm of the gradient, on the device."""
+        recipe, group = self.recipe, self.group
+        x = augment(x, self.noise, recipe.translate, recipe.rotate, recipe.colour, recipe.invert, recipe.cutout)
+        loss, hits, micro = backward(self.model, group.share(x), group.share(y), recipe.label_smoothing, self.micro)
+        self.micro = group.agree(micro)
+        group.average_gradients(self.model)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip or math.inf)
+        self.optimizer.step()
+        self.lr = self.schedule.get_last_lr()[0]
+        self.schedule.step()
+        if self.average:  # torch's AveragedModel keeps its counter on the CPU and waits for the device twice a step
+            torch._foreach_lerp_(*self.averaged, 1 - recipe.ema)
+        return [loss, hits, norm]
 
 
 def backward(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, micro: int) -> tuple[Tensor, Tensor, int]:
     """Gradients of the mean loss of a batch, at most `micro` images at a time.
 
-    Returns the loss and the share of hits, on the device, and how many images fitted in the end. One process of several
-    cannot halve its share alone: there the error is raised.
+    Returns the loss and the share of hits, on the device, and how many images fitted in the end. Raises
+    torch.OutOfMemoryError where two do not.
     """
     while True:
         try:
             return *accumulate(model, x, y, smoothing, -(-len(x) // micro)), micro
         except torch.OutOfMemoryError:
             micro = -(-micro // 2)
-            if isinstance(model, DistributedDataParallel) or len(x) // -(-len(x) // micro) < 2:  # batch norm needs two
+            if len(x) // -(-len(x) // micro) < 2:  # batch norm needs two
                 raise
         if x.is_cuda:  # out here the error has let go of what it held
             torch.cuda.empty_cache()
@@ -207,7 +239,7 @@ def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: 
     model.zero_grad()
     losses, hits = [], []
     for some, truth in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=has_bf16(x.device)):
+        with autocast(x.device):
             logits = model(some)
             loss = F.cross_entropy(logits, truth, label_smoothing=smoothing) * (len(truth) / len(y))
         loss.backward()
@@ -221,48 +253,18 @@ def floats(model: nn.Module) -> list[Tensor]:
     return [value for value in model.state_dict().values() if value.is_floating_point()]
 
 
-@cache
-def has_bf16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 faster than float32: GPUs from Ampere on, CPUs with instructions for it.
-
-    The others would emulate it. Both accumulate in float32, and weights, gradients and their averages stay float32.
-    """
-    if device.type == "cpu":
-        there = torch.cpu.get_capabilities()
-        return bool(there.get("avx512_bf16") or there.get("amx_bf16"))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def identity(model: nn.Module, data: Data, recipe: Recipe, device: torch.device) -> dict:
     """What a checkpoint must have been written for, to be of use: plain strings and numbers."""
     shapes = " ".join(f"{name} {tuple(value.shape)}" for name, value in model.state_dict().items())
     return {
         **asdict(recipe), "train": data.train.digest(), "val": data.val.digest(), "device": device.type,
-        "network": sha256(shapes.encode()).hexdigest()[:16],
+        "precision": training_precision(device), "network": sha256(shapes.encode()).hexdigest()[:16],
     }  # fmt: skip
-
-
-def resume(checkpoints: Checkpoints | None, this: dict, state: dict, rank: int, world: int) -> list[Epoch]:
-    """Fill `state` from the newest checkpoint of `this` training, in all processes; the epochs that it holds."""
-    found = [checkpoints.load(this) if checkpoints and rank == 0 else None]
-    if world > 1:
-        dist.broadcast_object_list(found)
-    if found[0] is None:
-        return []
-    restore(state, found[0]["parts"])
-    return [Epoch(**epoch) for epoch in found[0]["history"]]
 
 
 def streams(seed: int) -> list[int]:
     """Derive the seeds of the independent streams that the order of images, augmentation and dropout draw from."""
     return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(3)]
-
-
-def default_generator(device: torch.device) -> torch.Generator:
-    """The generator that dropout draws from."""
-    if device.type == "cuda":
-        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
-    return torch.mps._get_default_mps_generator() if device.type == "mps" else torch.default_generator
 
 
 def batches(split: Split, size: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -299,7 +301,7 @@ def predict(model: nn.Module, x: Tensor, device: torch.device | str = "cpu", bat
     """Raw pixels (N, C, H, W) -> float32 logits (N, classes) on the CPU, in evaluation mode."""
     device = torch.device(device)
     model.eval()
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and has_bf16(device)):
+    with autocast(device, enabled=device.type == "cuda"):
         return torch.cat([model(part.to(device)).float() for part in x.split(batch_size)]).cpu()
 
 
@@ -307,13 +309,3 @@ def evaluate(model: nn.Module, split: Split, device: torch.device | str = "cpu")
     """Mean cross-entropy (nats) and accuracy (0..1) of `model` on `split`."""
     logits, y = predict(model, split.x, device), split.y.cpu()
     return F.cross_entropy(logits, y).item(), (logits.argmax(1) == y).double().mean().item()
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto`: cuda, else mps, else cpu. ValueError where a named device is not there."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, found in there.items() if found))
-    if not there.get(name, False):
-        raise ValueError(f"no device {name!r} here: choose auto or {', '.join(k for k, v in there.items() if v)}")
-    return torch.device(name)

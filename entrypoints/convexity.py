@@ -16,9 +16,9 @@ import torch
 from tqdm import tqdm
 
 from dl import claims
+from dl.device import pick_device
 from dl.landscape import Finding, cells, examine
 from dl.plots import landscape as plots
-from dl.train import pick_device
 from tracking.evidence import log_verdicts
 from tracking.run import Run, start
 
@@ -31,7 +31,7 @@ from tracking.run import Run, start
 def main(trials, points, seed, device) -> None:
     asked = click.get_current_context().params
     try:
-        device = pick_device("cpu" if device == "auto" and not torch.cuda.is_available() else device)
+        device = pick_device(device, mps=False)
         if trials < 1 or points < 1:
             raise ValueError(f"--trials and --points must be at least 1, not {trials} and {points}")
     except ValueError as error:

@@ -38,6 +38,7 @@ from dl import claims
 from dl import engine as engines
 from dl.data.digits import digits, resplit
 from dl.data.split import Data
+from dl.device import pick_device
 from dl.models import Raw
 from dl.plots import digits as plots
 from dl.population import GRID, TABLE1, TABLE2, Config, History, Repeat, Stack, ordinary, train
@@ -53,7 +54,6 @@ from dl.search import (
     suggest,
     try_config,
 )
-from dl.train import pick_device
 from entrypoints.options import engine_options
 from tracking.evidence import log_verdicts
 from tracking.registry import register
@@ -114,7 +114,7 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
         raise click.UsageError("--batch would do nothing: on Ray trials are suggested one by one")
     try:
         cluster = engines.pick(engine, cpus_per_trial, gpus_per_trial, device)
-        device = str(pick_device("cpu" if device == "auto" and not torch.cuda.is_available() else device))
+        device = str(pick_device(device, mps=False))
         plan = reopen(resume) if resume else Plan(**plan)
         if cluster and plan.algo != "tpe":
             raise ValueError(f"--engine ray searches with tpe, not with {plan.algo}")

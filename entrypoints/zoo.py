@@ -3,11 +3,12 @@
 import fcntl
 import json
 import os
-import resource
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -23,12 +24,13 @@ from dl import claims
 from dl import engine as engines
 from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
+from dl.device import pick_device, training_precision
 from dl.models import ZOO, Plan, Raw, flops, parameters
 from dl.models.document import ABLATION, DOCUMENT, shrunk
 from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
 from dl.models.plan import space
 from dl.plots import zoo as plots
-from dl.train import DivergedError, Epoch, fit, pick_device, predict
+from dl.train import DivergedError, Epoch, fit, predict
 from tracking.evidence import log_verdicts
 from tracking.registry import register
 from tracking.run import Run, connect, find, start
@@ -50,10 +52,14 @@ def run_zoo(resume: str, asked: dict) -> None:
         raise click.UsageError(str(error)) from error
     if options["dataset"] == "street-digits" and options["data_dir"] != "auto" and not before:
         raise click.UsageError("--data-dir is where SVHN lies: it would do nothing with --dataset street-digits")
+    if before:
+        refuse_other_precision(before, device)
     preset, recipe = options["preset"], options["recipe"]
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
     with processes(device) as (rank, world):
+        if world > 1 and (options["search"] or cluster):
+            raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
         plans = {
             entry: [
                 plan(entry, preset, options["epochs"], options["images"], seed, world)
@@ -61,11 +67,9 @@ def run_zoo(resume: str, asked: dict) -> None:
             ]
             for entry in entries(names, recipe)
         }
-        data = load(options["dataset"], options["data_dir"], preset, options["images"], rank)
+        data = load_alike(options["dataset"], options["data_dir"], preset, options["images"])
         if options["images"] > len(data.train):
             raise click.UsageError(f"--images {options['images']}: {data.name} has {len(data.train)} to train on")
-        if world > 1 and (options["search"] or cluster):
-            raise click.UsageError("--search and --engine ray share the work out themselves: without torchrun")
         if cluster:
             reach(cluster)
         spaces = spaces_of(plans, options["search"])
@@ -91,6 +95,7 @@ def lead(
     """The whole run, and all that is written; of several processes the first one does this."""
     tags = {
         "question": 4, "kind": "zoo", "dataset": data.name, "preset": preset, "recipe": recipe, "device": device.type,
+        "precision": training_precision(device),
     }  # fmt: skip
     done, rows, failed, remarks = {}, [], {}, []
     held = alone(checkpoints_of(before)) if before else None
@@ -223,6 +228,16 @@ def check(record: Record, data: Data, spaces: dict[str, str]) -> None:
             )
 
 
+def refuse_other_precision(record: Record, device: torch.device) -> None:
+    """ClickException where `device` trains in another precision than that run did (before it was recorded: in any)."""
+    here = training_precision(device)
+    if (there := record.data.tags.get("precision", here)) != here:
+        raise click.ClickException(
+            f"run {record.info.run_id} trains in {there}, but this {device.type} would go on in {here}, with other "
+            "numbers: resume it on a machine such as it began on, or start a new run"
+        )
+
+
 # ------------------------------------------------------------------------------------------ several processes
 
 
@@ -234,11 +249,54 @@ def processes(device: torch.device) -> Iterator[tuple[int, int]]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    # an hour: the first process may download SVHN, or wait for the tracking server
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=1))
     try:
         yield dist.get_rank(), dist.get_world_size()
+    except click.ClickException as error:
+        if dist.get_rank():
+            sys.exit(error.exit_code)  # the first process says it
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def load_alike(dataset: str, data_dir: str, preset: str, images: int) -> Data:
+    """Load the data set in all processes: the first decides which, and downloads and converts before the others begin.
+
+    ClickException in all of them where one has other images than the first, or none.
+    """
+
+    def found(name: str) -> tuple[Data | None, dict[str, str]]:
+        try:
+            data = load(name, data_dir, preset, images)
+        except click.ClickException as error:
+            return None, {"error": error.message}
+        return data, {"name": data.name} | {part: getattr(data, part).digest() for part in ("train", "val", "test")}
+
+    if world_size() == 1:
+        return load(dataset, data_dir, preset, images)
+    data, there = found(dataset) if dist.get_rank() == 0 else (None, {})
+    everywhere = [there]
+    dist.broadcast_object_list(everywhere)
+    [first] = everywhere
+    if dist.get_rank() and "error" not in first:
+        data, there = found(first["name"])
+    everywhere = [None] * dist.get_world_size()
+    dist.all_gather_object(everywhere, there)
+    if "error" in first:
+        raise click.ClickException(first["error"])
+    for number, there in enumerate(everywhere):
+        if "error" in there:
+            raise click.ClickException(
+                f"process {number} has not the {first['name']} images of process 0: {there['error']}"
+            )
+        if different := [part for part in first if there[part] != first[part]]:
+            raise click.ClickException(
+                f"process {number} has other {first['name']} images than process 0 ({', '.join(different)}): "
+                "give all processes the same --data-dir, or the same files"
+            )
+    return data
 
 
 def share(job: tuple[str, int] | None) -> tuple[str, int] | None:
@@ -255,7 +313,7 @@ def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> No
     while job := share(None):
         name, number = job
         plan = plans[name][number]
-        with suppress(DivergedError, torch.OutOfMemoryError):  # in all of them alike
+        with suppress(DivergedError, torch.OutOfMemoryError):  # `fit` raises them in all processes alike
             fit(build(plan, data)[0], thinned(plan, data), plan.recipe, device)
 
 
@@ -489,7 +547,7 @@ def plan(entry: str, preset: str, epochs: int, images: int, seed: int, world: in
     return replace(chosen, recipe=changed, images=images or chosen.images)
 
 
-def load(dataset: str, data_dir: str, preset: str, images: int, rank: int = 0) -> Data:
+def load(dataset: str, data_dir: str, preset: str, images: int) -> Data:
     """The data set that was asked for; `auto` falls back to generated digits, loudly."""
     train, val, test = SIZES[preset]
     if dataset != "street-digits":
@@ -502,8 +560,7 @@ def load(dataset: str, data_dir: str, preset: str, images: int, rank: int = 0) -
         except MissingError as error:
             if dataset == "svhn":
                 raise click.ClickException(str(error)) from error
-            if rank == 0:
-                click.secho(f"{error}\n{NOTICE}", fg="yellow", err=True)
+            click.secho(f"{error}\n{NOTICE}", fg="yellow", err=True)
         except ValueError as error:  # a file that is there, but wrong: never trained around
             raise click.ClickException(str(error)) from error
     return street_digits(images or train, n_val=val, n_test=test)
@@ -550,6 +607,7 @@ def train(
     model, weights = build(plan, data)
     row = trained.row = first_row(title, plan, data, model, weights)
     params = settings(plan, data) | {key: row[key] for key in ("parameters", "flops")}
+    params["precision"] = training_precision(device)
     history, best = trained.history, 0.0
     colour = plots.COLOURS[list(ZOO).index(architecture) % len(plots.COLOURS)]  # left to itself, the UI repeats some
     tags = {"kind": "ablation" if ablated(name) else "network", "network": architecture, "mlflow.runColor": colour}
@@ -594,7 +652,7 @@ def train(
             "test_loss": torch.nn.functional.cross_entropy(logits, truth).item(),
             "images_per_second": float(np.median([epoch.images_per_second for epoch in history])),
             "seconds": sum(epoch.epoch_seconds for epoch in history),
-            "peak_memory_bytes": peak_memory(device),
+            **peak_memory(device),
         }
         final = {key: row[key] for key in row if isinstance(row[key], float) and not hasattr(history[-1], key)}
         child.metrics(final, history[-1].index)  # the last epoch's own are there: no key twice in a step
@@ -654,11 +712,10 @@ def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch
     return row
 
 
-def peak_memory(device: torch.device) -> float:
-    """Bytes: of the device for a GPU, else of this process since its start."""
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Return the network's `peak_memory_bytes` on a GPU. Elsewhere only the whole process's memory could be measured,
+    which says nothing about one network: there is no such metric then."""
+    return {"peak_memory_bytes": float(torch.cuda.max_memory_allocated(device))} if device.type == "cuda" else {}
 
 
 def summarise(

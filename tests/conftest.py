@@ -22,7 +22,7 @@ def seeded():
 @pytest.fixture
 def float32(monkeypatch):
     """Training in float32 on every CPU: for comparisons closer than bfloat16 can be."""
-    monkeypatch.setattr("dl.train.has_bf16", lambda device: False)
+    monkeypatch.setattr("dl.device.has_bf16", lambda device: False)
 
 
 @pytest.fixture(scope="session")

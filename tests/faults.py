@@ -50,14 +50,14 @@ def attempt(
 ) -> None:
     import mlflow
 
-    import dl.train
+    import dl.device
 
     os.setpgrp()
     os.chdir(folder)
     os.environ.update(environment)
     mlflow.set_tracking_uri(environment["MLFLOW_TRACKING_URI"])
     torch.set_num_threads(1)
-    dl.train.has_bf16 = lambda device: False
+    dl.device.has_bf16 = lambda device: False
     log = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -152,6 +152,33 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, width, data, reci
     assert len(list(tmp_path.glob("epoch-*.pt"))) == 2  # and the new ones stand
 
 
+def in_precision(monkeypatch, name: str) -> None:
+    monkeypatch.setattr("dl.device.has_bf16", lambda device: name == "bfloat16")
+
+
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path, monkeypatch):
+    in_precision(monkeypatch, "bfloat16")
+    interrupted(tmp_path, RECIPE, after=1)
+    in_precision(monkeypatch, "float32")
+    said, steps = [], []
+    fit(network(), images(), RECIPE, on_step=steps.append, checkpoints=Checkpoints(tmp_path, said.append))
+    assert "precision bfloat16 there, float32 here" in said[0]
+    assert len(steps) == 4 * RECIPE.epochs
+
+
+def test_a_checkpoint_from_before_the_precision_was_recorded_is_taken_as_it_is(tmp_path):
+    interrupted(tmp_path, RECIPE, after=1)
+    [path] = tmp_path.glob("epoch-*.pt")
+    state = read(path)
+    del state["identity"]["precision"]
+    path.unlink()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state)
+    steps = []
+    fit(network(), images(), RECIPE, on_step=steps.append, checkpoints=checkpoints)
+    assert len(steps) == 4 * (RECIPE.epochs - 1)
+
+
 def test_a_full_disk_costs_a_warning_and_the_checkpoint_before_stands(tmp_path, whole):
     """The limit on file size is the full disk: a write in mid-file is refused."""
     resource = pytest.importorskip("resource", reason="POSIX has limits on the size of files")

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dl.data.split import Data, Split
+from dl.device import has_bf16, pick_device
 from dl.models import ZOO, Raw
 from dl.models.lenet import lenet5
 from dl.train import (
@@ -17,10 +18,8 @@ from dl.train import (
     batches,
     evaluate,
     fit,
-    has_bf16,
     lr_share,
     make_optimizer,
-    pick_device,
     predict,
     streams,
 )
@@ -103,7 +102,7 @@ def test_bfloat16_is_for_devices_that_have_it(monkeypatch):
 def test_bfloat16_trains_like_float32(monkeypatch):
     losses, weights = [], []
     for narrow in (False, True):
-        monkeypatch.setattr("dl.train.has_bf16", lambda device, narrow=narrow: narrow)
+        monkeypatch.setattr("dl.device.has_bf16", lambda device, narrow=narrow: narrow)
         model = network()
         losses.append(fit(model, toy(), replace(PLAIN, lr=0.005))[-1].train_loss)
         weights.append(model.net[0].weight)

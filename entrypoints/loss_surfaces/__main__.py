@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from dl import claims
+from dl.device import pick_device
 from dl.logistic.descent import STARTS, Descent, Trace, descend, initial_weights
 from dl.logistic.losses import LOSSES, corner_gradients
 from dl.logistic.model import Logistic
@@ -24,7 +25,6 @@ from dl.logistic.problems import Problem, breast_cancer, split_problem, syntheti
 from dl.logistic.race import OPTIMISERS, PreparedProblem, Race, first_step, goals
 from dl.logistic.statistics import compare_steps
 from dl.plots import landscape as plots
-from dl.train import pick_device
 from tracking.evidence import log_verdicts
 from tracking.registry import register
 from tracking.run import Run, start
@@ -49,7 +49,7 @@ def main(features, seeds, trials, steps, batch, lr_min, lr_max, seed, device) ->
     names = tuple(name.strip() for name in features.split(","))
     try:
         race = Race(seeds, trials, steps, batch, lr_min, lr_max, seed=seed)
-        device = pick_device("cpu" if device == "auto" and not torch.cuda.is_available() else device)
+        device = pick_device(device, mps=False)
         if len(set(names)) != 2:
             raise ValueError(f"--features takes two different names, separated by a comma, not {features!r}")
         pair = breast_cancer().only(names)
