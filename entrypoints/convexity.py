@@ -18,7 +18,7 @@ from tqdm import tqdm
 from dl import claims
 from dl.device import pick_device
 from dl.landscape import Finding, cells, examine
-from dl.plots import landscape as plots
+from dl.plots import convexity as plots
 from tracking.evidence import log_verdicts
 from tracking.run import Run, start
 

@@ -42,7 +42,7 @@ def verdicts(parent):
 
 
 def test_loss_surfaces(store):
-    result = run(loss_surfaces, "--seeds", "2", "--trials", "1", "--steps", "20", "--lr-max", "1")
+    result = run(loss_surfaces, "--seeds", "2", "--trials", "1", "--steps", "20")
     assert result.exit_code == 0, result.output
     parent, children, artifacts = question(1)
     assert {kind: len(found) for kind, found in children.items()} == {"trial": 36, "race": 36, "network": 2}
@@ -93,13 +93,9 @@ def test_convexity(store, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "arguments", "says"),
     [
-        (loss_surfaces, ["--features", "mean radius,charm"], "no such feature: charm; known: mean radius"),
-        (loss_surfaces, ["--features", "mean radius"], "--features takes two different names"),
-        (loss_surfaces, ["--seeds", "0"], "seeds must be at least 1, not 0"),
-        (loss_surfaces, ["--lr-min", "-0.1"], "0 < lr_min < lr_max"),
-        (loss_surfaces, ["--lr-min", "10", "--lr-max", "1"], "0 < lr_min < lr_max"),
-        (loss_surfaces, ["--lr-max", "nan"], "0 < lr_min < lr_max"),
-        (loss_surfaces, ["--batch", "100000"], "--batch 100000: the smallest data set has 341 examples"),
+        (loss_surfaces, ["--seeds", "0"], "0 is not in the range x>=1"),
+        (loss_surfaces, ["--trials", "0"], "0 is not in the range x>=1"),
+        (loss_surfaces, ["--steps", "-1"], "-1 is not in the range x>=1"),
         (loss_surfaces, ["--seed", "-1"], "'--seed'"),
         (convexity, ["--trials", "0"], "must be at least 1"),
         (convexity, ["--points", "-5"], "must be at least 1"),
