@@ -24,38 +24,42 @@ from tracking.run import Run, start
 
 
 @click.command(help=__doc__)
-@click.option("--trials", default=50, show_default=True, help="Of the witness search, in each cell.")
-@click.option("--points", default=2000, show_default=True, help="Random points for the Hessian's spectrum.")
+@click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Trials of a cell's search.")
+@click.option(
+    "--points",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Random points for the Hessian's spectrum.",
+)
 @click.option("--seed", type=click.IntRange(0, 10**6), default=0, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
-def main(trials, points, seed, device) -> None:
+def main(trials: int, points: int, seed: int, device: str) -> None:
     asked = click.get_current_context().params
     try:
-        device = pick_device(device, mps=False)
-        if trials < 1 or points < 1:
-            raise ValueError(f"--trials and --points must be at least 1, not {trials} and {points}")
+        chosen = pick_device(device, mps=False)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     torch.set_num_threads(1)  # small tensors: on a busy machine a second thread costs more than it brings
-    with start("convexity", asked, {"question": 2, "kind": "question", "device": device.type}) as run:
+    with start("convexity", asked, {"question": 2, "kind": "question", "device": chosen.type}) as run:
         findings = []
         for cell in tqdm(cells(), desc="cells", disable=None):
-            findings.append(examine(cell, trials, points, seed, device))
-            record(run, findings[-1])
+            findings.append(examine(cell, trials, points, seed, chosen))
+            record_cell(run, findings[-1])
         rows = [finding.row() for finding in findings]
         verdicts = [claims.judge_q2_ce(rows), claims.judge_q2_mse(rows), claims.judge_q2_none(rows)]
         run.figure("convexity.png", plots.convexity_table(findings))
         run.figure("spectra.png", plots.hessian_spectra(findings))
         run.figure("witnesses.png", plots.witness_curves(findings))
         run.log_table("cells.json", rows)
-        run.log_json("witnesses.json", [witness(finding) for finding in findings if finding.witness.proven])
+        run.log_json("witnesses.json", [witness_row(finding) for finding in findings if finding.witness.proven])
         log_verdicts(run, claims.rows(verdicts))
-        run.note(answer(rows, verdicts))
+        run.note(answer_question_2(rows, verdicts))
     click.echo(claims.markdown(verdicts))
 
 
-def record(run: Run, finding: Finding) -> None:
-    """A child run a cell: the gap of every trial and the spectrum's ends."""
+def record_cell(run: Run, finding: Finding) -> None:
+    """Record a cell as a child run: the gap of every trial and the spectrum's ends."""
     cell, gaps = finding.cell, finding.witness.gaps
     params = {"loss": cell.loss, "as_a_function_of": cell.place, "dimensions": len(cell.low)}
     series = [(step, {"gap": gap, "best_gap": max(gaps[: step + 1])}) for step, gap in enumerate(gaps)]
@@ -65,19 +69,19 @@ def record(run: Run, finding: Finding) -> None:
         "proven_gap": finding.witness.lower,
     }
     tags = {"kind": "cell", "verdict": finding.verdict}
-    run.record(f"convexity / {cell.loss} / {cell.place}", params, tags, series[:400], final)
+    run.record(f"convexity / {cell.loss} / {cell.place}", params, tags, series, final)
 
 
-def witness(finding: Finding) -> dict:
-    """The witness as exact fractions, for anybody to check."""
+def witness_row(finding: Finding) -> dict:
+    """Return the witness as exact fractions, for anybody to check."""
     a, b = ([f"{round(64 * value)}/64" for value in end] for end in (finding.witness.a, finding.witness.b))
     cell, found = finding.cell, finding.witness
     bounds = {"proven_gap_above": found.lower, "proven_gap_below": found.upper}
     return {"loss": cell.loss, "as a function of": cell.place, "a": a, "b": b} | bounds
 
 
-def answer(rows: list[dict], verdicts: list[claims.Verdict]) -> str:
-    """The question's answer as Markdown, all from what was measured."""
+def answer_question_2(rows: list[dict], verdicts: list[claims.Verdict]) -> str:
+    """Return the question's answer as Markdown, all from what was measured."""
     convex = [f"{row['loss']} in {row['as a function of']}" for row in rows if row["verdict"] == "convex"]
     table = [
         "| loss | as a function of | verdict | because | smallest eigenvalue | gap proven above the chord |",

@@ -10,11 +10,13 @@ from click.testing import CliRunner
 from mlflow.artifacts import download_artifacts
 
 import entrypoints.convexity
-from dl.landscape import cells
+from dl.landscape import Finding, Witness, cells
 from dl.logistic.losses import LOSSES
 from dl.logistic.problems import breast_cancer, split_problem
 from entrypoints.convexity import main as convexity
+from entrypoints.convexity import record_cell
 from entrypoints.loss_surfaces.__main__ import main as loss_surfaces
+from tracking.run import start
 
 
 def run(command, *arguments):
@@ -90,6 +92,16 @@ def test_convexity(store, monkeypatch):
         assert all(value.endswith("/64") for value in witness["a"] + witness["b"])
 
 
+def test_every_trial_of_a_witness_search_is_on_record(store):
+    cell, gaps = cells()[0], tuple(float(i) for i in range(700))
+    witness = Witness((0.25, 0.5), (0.5, 0.25), -1.0, -0.5, gaps, torch.zeros(2100, 2))
+    with start("convexity") as parent:
+        record_cell(parent, Finding(cell, witness, torch.ones(5, 2)))
+    [child] = [r for r in mlflow.MlflowClient().search_runs(["0"]) if r.info.run_name.startswith("convexity / ")]
+    history = mlflow.MlflowClient().get_metric_history(child.info.run_id, "gap")
+    assert [(point.step, point.value) for point in history] == list(enumerate(gaps))
+
+
 @pytest.mark.parametrize(
     ("command", "arguments", "says"),
     [
@@ -97,8 +109,8 @@ def test_convexity(store, monkeypatch):
         (loss_surfaces, ["--trials", "0"], "0 is not in the range x>=1"),
         (loss_surfaces, ["--steps", "-1"], "-1 is not in the range x>=1"),
         (loss_surfaces, ["--seed", "-1"], "'--seed'"),
-        (convexity, ["--trials", "0"], "must be at least 1"),
-        (convexity, ["--points", "-5"], "must be at least 1"),
+        (convexity, ["--trials", "0"], "0 is not in the range x>=1"),
+        (convexity, ["--points", "-5"], "-5 is not in the range x>=1"),
         (convexity, ["--device", "abacus"], "'abacus' is not one of"),
     ],
 )

@@ -156,7 +156,7 @@ class Run:
     ) -> str:
         """Write a child that is over already in three calls; returns its run id.
 
-        series: (step, metrics) pairs; final: metrics without a step; at most 1,000 values in all.
+        series: (step, metrics) pairs; final: metrics without a step.
         """
         record = self._create(name, tags)
         values = [metric for step, metrics in series for metric in as_metrics(metrics, step)]
