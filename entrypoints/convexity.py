@@ -19,8 +19,26 @@ from dl import claims
 from dl.device import pick_device
 from dl.landscape import Finding, cells, examine
 from dl.plots import convexity as plots
+from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
 from tracking.run import Run, start
+
+QUESTION_2 = Question(
+    2,
+    "Which loss guarantees a convex problem?",
+    "Since neither CE loss nor MSE loss guarantees convexity, the correct answer is None.",
+    (
+        Source(
+            "convexity",
+            "question",
+            "Hessian spectra and proven witnesses",
+            {
+                "convexity.png": "Convex or not: each loss as a function of what.",
+                "witnesses.png": "The witnesses: between two points the loss lies above its chord.",
+            },
+        ),
+    ),
+)
 
 
 @click.command(help=__doc__)

@@ -55,6 +55,7 @@ from dl.search import (
     try_config,
 )
 from entrypoints.options import engine_options
+from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
 from tracking.registry import register
 from tracking.run import Run, connect, find, start
@@ -78,6 +79,27 @@ class Plan:
     repeats: int = 3
     epochs: int = 30
     seed: int = 0
+
+
+QUESTION_3 = Question(
+    3,
+    "Which perceptron of table 1 is best on the digits?",
+    "Table 2 presents the combination of the best hyper-parameters obtained through tuning.",
+    (
+        Source(
+            "digits_search",
+            "grid",
+            "all 1,400 configurations of table 1",
+            {
+                "ranks.png": "All configurations in order, with their intervals.",
+                "marginals.png": "What each hyper-parameter does.",
+                "regret.png": "What a search leaves on the table, after so many trials.",
+            },
+            "-P exhaustive=True",
+        ),
+        Source("digits_search", "search", "hyperopt's search", {"search.png": "The search and its finalists."}),
+    ),
+)
 
 
 @click.command(help=__doc__)

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from dl.claims import CLAIMS
 from dl.population import GRID, TABLE1, TABLE2
-from entrypoints.report.__main__ import QUESTIONS, main, write
+from entrypoints.report.__main__ import main
+from entrypoints.report.pages import QUESTIONS, write_pages
 from tests.test_project import ENTRIES
 from tracking.run import start, without_password
 
@@ -103,7 +104,7 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
         [claim("Q4-vgg", "not tested", "no"), claim("Q4-alexnet", "refuted", "yes")],
         recipe="document",
     )
-    markdown, html, figures = write()
+    markdown, html, figures = write_pages()
 
     row = row_of(markdown, "Q2-ce")
     assert "**refuted** | a new reason \\| with a bar | [convexity / new]" in row
@@ -132,13 +133,13 @@ def test_a_zoo_that_failed_with_its_verdicts_is_evidence(store):
     tags = {"question": 4, "kind": "zoo", "dataset": "svhn", "preset": "full", "recipe": "both"}
     with pytest.raises(RuntimeError), start("died", tags=tags):
         raise RuntimeError("too early")
-    assert "**Not run yet.**" in write()[0].partition("## Question 4")[2]
+    assert "**Not run yet.**" in write_pages()[0].partition("## Question 4")[2]
     with start("diverged", tags=tags) as run:
         run.log_json("claims.json", [claim("Q4-vgg", "confirmed", "a loss was lost")])
         run.tags({"claim.Q4-vgg": "confirmed"})
         run.fail("VGG-16 | seed 0 failed")
     zoo("generated", [claim("Q4-vgg", "refuted", "by drawings")], recipe="both")
-    markdown = write()[0]
+    markdown = write_pages()[0]
     assert "**confirmed** | a loss was lost | [diverged]" in row_of(markdown, "Q4-vgg")
     assert "(of 2), **failed**: VGG-16 \\| seed 0 failed" in markdown
 
@@ -154,7 +155,7 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(store, folder):
 
 def test_a_run_of_both_recipes_is_told_once(store):
     run = zoo("both", [claim("Q4-vgg", "depends", "on it")], recipe="both")
-    markdown, _, figures = write()
+    markdown, _, figures = write_pages()
     assert markdown.count("Answer of both") == 1
     assert f"The same [run](http://127.0.0.1:5000/#/experiments/0/runs/{run})" in markdown
     assert len(figures) == 1
@@ -168,14 +169,14 @@ def test_one_run_alone_makes_a_report(store, source):
     question = next(question.number for question in QUESTIONS if source in question.sources)
     with start("alone", tags=tags | {"question": question, "dataset": "svhn", "preset": "full"}) as run:
         run.note("**The only answer**")
-    markdown, _, _ = write()
+    markdown, _, _ = write_pages()
     assert "The only answer" in markdown
     assert markdown.count("**Not run yet.**") in (len(COMMANDS) - 1, len(COMMANDS) - 2)  # a run may serve two sources
 
 
 def test_the_page_stands_alone_and_shows_markup_instead_of_obeying_it(store):
     zoo("<script>alert(1)</script>", [claim("Q4-vgg", "refuted", "<img src=x> a < b")])
-    _, html, figures = write()
+    _, html, figures = write_pages()
     page = Page(html)
     assert "script" not in page.tags
     assert "<img src=x> a < b" in page.text
@@ -193,7 +194,7 @@ def test_what_failed_or_lost_its_files_is_named(store):
         raise RuntimeError("the disk | is full")
     with start("loss_surfaces", tags={"question": 1, "kind": "question"}) as run:
         run.text("claims.json", "{damaged")
-    markdown, html, _ = write()
+    markdown, html, _ = write_pages()
     assert "The last attempt, [convexity]" in markdown
     assert "is FAILED: RuntimeError: the disk \\| is full" in markdown
     assert "Missing from the run's artifacts: surfaces.png, weights.png" in markdown
@@ -223,7 +224,7 @@ def test_tables_1_and_2_come_from_the_runs(store):
             with run.child(f"winner / {seed}", asdict(GRID[100]), {"kind": "network"}):
                 pass
         run.metrics({"test_accuracy": 0.9733, "test_accuracy_std": 0.0015})
-    markdown, _, _ = write()
+    markdown, _, _ = write_pages()
     assert "by all" in row_of(markdown, "Q3-table2")
     count = sum(config.lr == TABLE2.lr for config in contenders)
     table1, table2 = (line for line in markdown.splitlines() if line.startswith("| learning rate of Adam |"))

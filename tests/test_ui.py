@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from dl.claims import CLAIMS
 from dl.models import ZOO
 from entrypoints import svhn_zoo
-from entrypoints.report.__main__ import write
+from entrypoints.report.pages import write_pages
 from tests.test_server import serving
 from tracking.run import start
 
@@ -146,7 +146,7 @@ def test_what_a_shared_store_holds_is_shown_by_the_report_but_never_runs(store, 
         run.note(HOSTILE)
         run.tags({"claim.Q4-vgg": "depends"})
         run.fail(inline)
-    markdown, html, figures = write()
+    markdown, html, figures = write_pages()
     Path("report.html").write_text(html)
     browser.get((tmp_path / "report.html").as_uri())
     assert "over me" in text(browser)
