@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from entrypoints import benchmark
+from entrypoints.benchmark import __main__ as benchmark
 
 
 def test_ratio_says_how_many_times_faster():

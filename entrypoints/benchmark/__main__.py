@@ -55,7 +55,7 @@ from tracking.registry import register
 from tracking.run import Run, start
 from tracking.trials import recording
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Images of an epoch: one to three seconds of `fit` on two cores. Both sides train the quick preset's network.
 IMAGES = {"lenet5": 16_384, "alexnet": 512, "vgg16": 384, "resnet18": 768, "resnet50": 256, "resnet101": 128}
 BATCH = 64  # the usual loop's, and ours too, but for LeNet-5, whose own recipe asks for another
