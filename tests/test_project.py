@@ -69,7 +69,7 @@ def test_imports_run_one_way(folder, forbidden):
         assert not imported(path) & forbidden - allowed, path
 
 
-@pytest.mark.parametrize("name", ["svhn_zoo", "loss_surfaces", "report"])
+@pytest.mark.parametrize("name", ["svhn_zoo", "loss_surfaces", "report", "benchmark"])
 def test_help_waits_for_no_heavy_import(name):
     code = f"import sys, {module_of(name)}; print({{'torch', 'mlflow', 'numpy', 'ray'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

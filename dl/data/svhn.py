@@ -7,7 +7,7 @@ them and map those into memory afterwards: milliseconds instead of seconds, and 
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,29 +27,30 @@ class MissingError(FileNotFoundError):
     """SVHN's files are neither there nor to be had."""
 
 
-def svhn(root: str | Path, download: bool = True) -> Data:
+def svhn(root: str | Path, download: bool = True, published: Mapping[str, list[str]] | None = None) -> Data:
     """SVHN from `root`: train (67,257), validation (6,000, stratified), test (26,032, the official one).
 
     x: uint8 (N, 3, 32, 32), contiguous, memory-mapped; y: int64, the file's label 10 turned into 0.
+    published: address, file name and md5 of "train" and of "test"; by default those that torchvision knows.
     Raises MissingError where a file is not there and cannot be downloaded, ValueError where one is not
     the published one; each names the file, the expected md5 and what to do.
     """
-    root = Path(root)
+    root, published = Path(root), published or published_files()
     splits: dict[str, Split] = {}
     for part, names in {"train": ("train", "val"), "test": ("test",)}.items():
-        url, filename, md5 = _published(part)
+        url, filename, md5 = published[part]
         stems = [root / f"svhn-{md5[:8]}-{name}" for name in names]  # a changed source changes the name
         if not all(Path(f"{stem}-{axis}.npy").exists() for stem in stems for axis in "xy"):
             _convert(_source(root, url, filename, md5, download), md5, stems)
         splits |= {name: _mapped(stem) for name, stem in zip(names, stems, strict=True)}
-    return Data("svhn", "SVHN cropped digits, " + _published("train")[0].rsplit("/", 1)[0], **splits)
+    return Data("svhn", "SVHN cropped digits, " + published["train"][0].rsplit("/", 1)[0], **splits)
 
 
-def _published(part: str) -> list[str]:
-    """Address, file name and md5 of a part, as torchvision knows them."""
+def published_files() -> Mapping[str, list[str]]:
+    """Return address, file name and md5 of each part, as torchvision knows them."""
     from torchvision.datasets import SVHN  # half a second: not at import
 
-    return SVHN.split_list[part]
+    return SVHN.split_list
 
 
 def _source(root: Path, url: str, filename: str, md5: str, download: bool) -> Path:
