@@ -19,6 +19,7 @@ from dl import claims
 from dl.device import pick_device
 from dl.landscape import Finding, cells, examine
 from dl.plots import convexity as plots
+from entrypoints.options import Command
 from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
 from tracking.run import Run, start
@@ -41,7 +42,7 @@ QUESTION_2 = Question(
 )
 
 
-@click.command(help=__doc__)
+@click.command(cls=Command, help=__doc__)
 @click.option("--trials", type=click.IntRange(1), default=50, show_default=True, help="Trials of a cell's search.")
 @click.option(
     "--points",

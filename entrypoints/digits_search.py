@@ -54,11 +54,12 @@ from dl.search import (
     suggest,
     try_config,
 )
-from entrypoints.options import engine_options
+from entrypoints.options import Command, engine_options
 from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
 from tracking.registry import register
-from tracking.run import Run, connect, find, start
+from tracking.run import Run, start
+from tracking.store import connect, find
 
 FINALISTS = 5  # run again on as many new splits before one is named
 SEEDS = 5  # of the winner
@@ -102,7 +103,7 @@ QUESTION_3 = Question(
 )
 
 
-@click.command(help=__doc__)
+@click.command(cls=Command, help=__doc__)
 @click.option("--trials", type=click.IntRange(1, len(GRID)), default=Plan.trials, show_default=True)
 @click.option("--algo", type=click.Choice(list(ALGORITHMS)), default=Plan.algo, show_default=True)
 @click.option(

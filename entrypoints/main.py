@@ -28,7 +28,9 @@ import mlflow
 from mlflow.entities import Run as Record
 from tqdm import tqdm
 
-from tracking.run import Run, end_orphans, start
+from entrypoints.options import Command
+from tracking.run import Run, start
+from tracking.store import end_orphans
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = {
@@ -42,7 +44,7 @@ PATIENCE = 30  # seconds that a step may take to end its runs
 BAR = re.compile(r"(?P<what>[^:]*): +(?P<share>\d+%)\|")  # as tqdm draws it
 
 
-@click.command(help=__doc__)
+@click.command(cls=Command, help=__doc__)
 def main() -> None:
     rows = []
     with start("main", tags={"kind": "main"}) as run, TemporaryDirectory() as folder:

@@ -1,10 +1,22 @@
-"""Options that more than one command has."""
+"""What more than one command has: its options, and how it fails."""
 
 from collections.abc import Callable
 
 import click
 
+from tracking.errors import TrackingError
+
 ENGINES = ("local", "ray")
+
+
+class Command(click.Command):
+    """A command that says in one line, without a traceback, what is wrong with the tracking server or a run there."""
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except TrackingError as error:
+            raise click.ClickException(str(error)) from error
 
 
 def engine_options(command: Callable) -> Callable:

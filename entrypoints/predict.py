@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from dl.data.files import UnreadableError, listed, read
 from dl.plots.predictions import contact_sheet
+from entrypoints.options import Command
 from tracking.registry import pull
 from tracking.run import start
 
@@ -25,7 +26,7 @@ BATCH = 256
 TOP = 3
 
 
-@click.command(help=__doc__)
+@click.command(cls=Command, help=__doc__)
 @click.option("--model", default="models:/svhn-zoo@champion", show_default=True, help="A registered network's URI.")
 @click.option("--images", required=True, type=click.Path(exists=True, path_type=Path), help="A file, or a folder.")
 def main(model: str, images: Path) -> None:

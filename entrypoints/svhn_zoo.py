@@ -27,7 +27,7 @@ On several GPUs: `torchrun --nproc-per-node 4 -m entrypoints.svhn_zoo --models r
 
 import click
 
-from entrypoints.options import engine_options
+from entrypoints.options import Command, engine_options
 from entrypoints.questions import Question, Source
 
 QUESTION_4 = Question(
@@ -60,7 +60,7 @@ QUESTION_4 = Question(
 )
 
 
-@click.command(help=__doc__)
+@click.command(cls=Command, help=__doc__)
 @click.option("--models", default="all", show_default=True, help="Comma-separated names, or all.")
 @click.option("--dataset", type=click.Choice(["auto", "svhn", "street-digits"]), default="auto", show_default=True)
 @click.option("--data-dir", default="auto", show_default=True, help="Where SVHN lies; auto: $SVHN_ROOT, else ./data.")

@@ -33,7 +33,8 @@ from dl.plots import zoo as plots
 from dl.train import DivergedError, Epoch, fit, predict
 from tracking.evidence import log_verdicts
 from tracking.registry import register
-from tracking.run import Run, connect, find, start
+from tracking.run import Run, start
+from tracking.store import connect, find
 from tracking.trials import recording
 
 SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's

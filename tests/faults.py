@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,52 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+class Relay:
+    """A port that leads to another one, and can be taken away: to its clients the server behind it is then gone."""
+
+    def __init__(self, target: int):
+        self.port, self.target = free_port(), target
+        self.connections: list[socket.socket] = []
+        self.back()
+
+    def away(self) -> None:
+        """Refuse connections, and cut those that stand."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.connections.clear()
+
+    def back(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    @contextmanager
+    def away_for(self, seconds: float) -> Iterator[None]:
+        """Away from now on; back after `seconds`, whatever the block does meanwhile."""
+        self.away()
+        timer = threading.Timer(seconds, self.back)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.join()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.target))
+                self.connections += [client, server]
+                for one, other in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while content := source.recv(65_536):
+                sink.sendall(content)
+            sink.shutdown(socket.SHUT_WR)

@@ -180,8 +180,8 @@ def test_two_processes_train_as_one_and_resume_as_one(store, images):
 
 
 @contextmanager
-def server(port: int, folder: Path) -> Iterator[None]:
-    """A real `mlflow server`, killed in the end."""
+def server(port: int, folder: Path) -> Iterator[subprocess.Popen]:
+    """A real `mlflow server`, the leader of its process group; killed in the end."""
     command = [
         sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", "--backend-store-uri",
         f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
@@ -197,7 +197,7 @@ def server(port: int, folder: Path) -> Iterator[None]:
                     break
             assert process.poll() is None
             time.sleep(0.1)
-        yield
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

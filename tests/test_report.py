@@ -18,7 +18,8 @@ from dl.population import GRID, TABLE1, TABLE2
 from entrypoints.report.__main__ import main
 from entrypoints.report.pages import QUESTIONS, write_pages
 from tests.test_project import ENTRIES
-from tracking.run import start, without_password
+from tracking.patience import without_password
+from tracking.run import start
 
 COMMANDS = [source.command for question in QUESTIONS for source in question.sources]
 

@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
-from tracking.run import Run, children, without_password
+from tracking.patience import without_password
+from tracking.run import Run
+from tracking.store import children
 
 VERDICT = "claim."  # beginning of the tags that hold verdicts
 
@@ -124,8 +126,3 @@ def best(candidates: list[Evidence], rank: Callable[[Evidence], tuple]) -> Evide
         key=lambda each: (*rank(each), each.record.info.start_time),
         default=None,
     )
-
-
-def store() -> str:
-    """Return the tracking URI without its password."""
-    return without_password(mlflow.get_tracking_uri())

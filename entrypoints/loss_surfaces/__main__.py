@@ -10,8 +10,10 @@ four claims and registers `logistic-ce` and `logistic-mse`. About two minutes on
 
 import click
 
+from entrypoints.options import Command
 
-@click.command(help=__doc__)
+
+@click.command(cls=Command, help=__doc__)
 @click.option("--seeds", type=click.IntRange(1), default=20, show_default=True, help="Seeds of each race.")
 @click.option("--trials", type=click.IntRange(1), default=16, show_default=True, help="Learning rates a search tries.")
 @click.option("--steps", type=click.IntRange(1), default=1000, show_default=True, help="Steps of a descent at most.")

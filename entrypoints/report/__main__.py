@@ -14,8 +14,10 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from entrypoints.options import Command
 
-@click.command(help=__doc__)
+
+@click.command(cls=Command, help=__doc__)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("outputs/report"), show_default=True,
     help="Folder to write to.",

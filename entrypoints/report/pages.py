@@ -17,7 +17,7 @@ from entrypoints.loss_surfaces import QUESTION_1
 from entrypoints.report.sections import RULE, as_plain, claim_row, section_of
 from entrypoints.report.tables import tables_1_and_2
 from entrypoints.svhn_zoo import QUESTION_4
-from tracking.evidence import store
+from tracking.patience import shown_uri
 
 QUESTIONS = (QUESTION_1, QUESTION_2, QUESTION_3, QUESTION_4)
 
@@ -42,7 +42,7 @@ def write_pages() -> tuple[str, str, dict[str, bytes]]:
         claims=rows,
         summary=", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name]),
         rule=RULE,
-        store=store(),
+        store=shown_uri(),
         written=datetime.now(UTC),
         tables=tables_1_and_2(*(section["run"] for section in chosen[3])),
     )

@@ -1,0 +1,51 @@
+"""The tracking server: reached, and asked for runs."""
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as Record
+from mlflow.exceptions import MlflowException
+
+from tracking.errors import ResumeError, StoreError
+from tracking.patience import first_line, http_limits, shown_uri
+
+
+def connect() -> MlflowClient:
+    """Return a client of the tracking server. StoreError where it is not to be had within some seconds."""
+    try:
+        with http_limits(retries=2, seconds=20):
+            client = MlflowClient()
+            client.search_experiments(max_results=1)
+    except Exception as error:  # whatever stands behind that address: HTTP, a database, a file system
+        raise StoreError(
+            f"the tracking server {shown_uri()} cannot be reached: start it, or set MLFLOW_TRACKING_URI to another "
+            f"one (without that: sqlite:///mlflow.db in this folder). What was said: {first_line(error)}"
+        ) from error
+    return client
+
+
+def find(client: MlflowClient, run_id: str) -> Record:
+    """Return the run of that id. ResumeError where there is none."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        raise ResumeError(f"no run {run_id!r} on {shown_uri()}") from error
+
+
+def children(client: MlflowClient, experiment: str, parent: str, kind: str | None = None) -> list[Record]:
+    """Return all runs below `parent`, oldest first, whatever their status; `kind` filters by that tag."""
+    query = f"tags.mlflow.parentRunId = '{parent}'" + (f" and tags.kind = '{kind}'" if kind else "")
+    found, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def end_orphans(client: MlflowClient, parent: Record) -> None:
+    """End what a killed process left RUNNING below `parent`."""
+    for child in children(client, parent.info.experiment_id, parent.info.run_id):
+        if child.info.status == "RUNNING":
+            client.set_terminated(child.info.run_id, "KILLED")
