@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from torch import nn
 
 from dl.models import Raw
+from tracking import patience
 from tracking.errors import StoreError
 from tracking.registry import register
 from tracking.run import start
@@ -235,9 +236,10 @@ def test_a_store_that_fails_does_not_cost_the_champion_its_place(store, monkeypa
         def locked(*_):
             raise MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE)
 
+        monkeypatch.setattr(patience, "PATIENCE", 0)
         with run.child("bad") as child, monkeypatch.context() as patch:
             patch.setattr(MlflowClient, "get_model_version_by_alias", locked)
-            with pytest.raises(MlflowException, match="locked"):
+            with pytest.raises(StoreError, match="locked"):
                 register(child, network(), "net", PIXELS[:2], 0.1)
     assert int(client.get_model_version_by_alias("net", "champion").version) == 1
 

@@ -97,7 +97,9 @@ class Evidence:
 
     def read_table(self, path: str) -> list[dict]:
         """Return the rows that `Run.log_table` logged; none where there is none."""
-        content = self.read_json(path) or {"columns": [], "data": []}
+        content = self.read_json(path)
+        if not isinstance(content, dict):
+            return []
         return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
     def children(self, kind: str) -> list[Record]:

@@ -25,13 +25,13 @@ class Outbox:
     def add(self, metrics: list[Metric]) -> None:
         """Send these and whatever an absent server has left here; returns at once."""
         self._unsent += metrics
-        if self._unsent and not self._sending():
+        if self._unsent and not (self._sender and self._sender.is_alive()):
             self._sender = threading.Thread(target=self._send, daemon=True)  # at its end a process waits for no daemon
             self._sender.start()
 
     def flush(self) -> None:
         """Wait until all have reached the server. Raises what it refuses, StoreError where it stays away."""
-        while self._sending() and not hurried():
+        while self._sender and self._sender.is_alive() and not hurried():
             self._sender.join(0.1)
         if self._refusal:
             refusal, self._refusal, self._unsent = self._refusal, None, []
@@ -39,9 +39,6 @@ class Outbox:
         if batch := self._unsent[:]:  # it may be that the thread sends them too: a store keeps equal values once
             retry(lambda: self.client.log_batch(self.run_id, metrics=batch))
             del self._unsent[: len(batch)]
-
-    def _sending(self) -> bool:
-        return self._sender is not None and self._sender.is_alive()
 
     def _send(self) -> None:
         while batch := self._unsent[:]:

@@ -16,7 +16,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import mlflow
 from mlflow import MlflowClient
@@ -30,7 +32,18 @@ from tracking.patience import first_line, http_limits, patience, patient, retry,
 from tracking.signals import end_with_the_launcher, signals_end_the_block
 from tracking.store import children, connect, end_orphans, find
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SOURCE_TAGS = ("mlflow.source.", "mlflow.user", "mlflow.project.")  # who and what code: same for children
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What a run's children carry as well."""
+
+    params: Mapping[str, object]
+    tags: Mapping[str, object]
 
 
 class Run:
@@ -40,7 +53,7 @@ class Run:
         self,
         client: MlflowClient,
         record: Record,
-        inherited: Mapping[str, Mapping[str, str]],
+        inherited: Inherited,
         reopened: bool = False,
     ):
         self.client, self._impatient = patient(client), client
@@ -48,7 +61,7 @@ class Run:
         self.name = record.info.run_name
         self.experiment = record.info.experiment_id
         self._params = dict(record.data.params)
-        self._inherit = inherited  # {"params": ..., "tags": ...} for the children
+        self._inherit = inherited
         self._outbox = Outbox(client, record.info.run_id)
         self._logged = logged_steps(self.client, record) if reopened else set()
         self._earlier: dict[str, Record] = {}
@@ -90,7 +103,7 @@ class Run:
 
     # --- artifacts -----------------------------------------------------------------------------------------------
 
-    def figure(self, path: str, figure) -> None:
+    def figure(self, path: str, figure: "Figure") -> None:
         self.client.log_figure(self.id, figure, path)
 
     def log_table(self, path: str, rows: list[dict]) -> None:
@@ -107,7 +120,7 @@ class Run:
         retry(replace)
 
     def log_json(self, path: str, content: dict | list) -> None:
-        self.client.log_dict(self.id, content, path)
+        self.client.log_dict(self.id, cast(dict, content), path)  # takes a list too
 
     def text(self, path: str, content: str) -> None:
         self.client.log_text(self.id, content, path)
@@ -142,13 +155,10 @@ class Run:
         """
         earlier = self._earlier.pop(name, None)
         record = run_again(self.client, earlier) if earlier else self._create(name, tags or {})
-        inherited = {
-            "params": self._inherit["params"] | (params or {}),
-            "tags": self._inherit["tags"] | (tags or {}),
-        }
+        inherited = Inherited({**self._inherit.params, **(params or {})}, {**self._inherit.tags, **(tags or {})})
         child = Run(self._impatient, record, inherited, reopened=earlier is not None)
         with _ending(child):
-            child.params(inherited["params"])
+            child.params(inherited.params)
             yield child
 
     def record(
@@ -169,7 +179,7 @@ class Run:
         self.client.log_batch(
             record.info.run_id,
             metrics=values + as_metrics(final or {}, 0),
-            params=[Param(key, str(value)) for key, value in (self._inherit["params"] | params).items()],
+            params=[Param(key, str(value)) for key, value in {**self._inherit.params, **params}.items()],
         )
         self.client.set_terminated(record.info.run_id, status)
         return record.info.run_id
@@ -201,8 +211,8 @@ class Run:
 
     def _create(self, name: str, tags: Mapping[str, object]) -> Record:
         """Create a run below this one: one, also where the answer to a first try was lost."""
-        tags = self._inherit["tags"] | tags | {"mlflow.parentRunId": self.id}
-        tags = {key: str(value) for key, value in tags.items()}
+        every = {**self._inherit.tags, **tags, "mlflow.parentRunId": self.id}
+        texts = {key: str(value) for key, value in every.items()}
         began, tries = int(time.time() * 1000), 0
         mine = f"tags.mlflow.parentRunId = '{self.id}' and attributes.start_time = {began}"
 
@@ -211,7 +221,7 @@ class Run:
             tries += 1
             there = self._impatient.search_runs([self.experiment], mine) if tries > 1 else []
             made = [run for run in there if run.info.run_name == name]
-            return made[0] if made else self._impatient.create_run(self.experiment, began, tags, name)
+            return made[0] if made else self._impatient.create_run(self.experiment, began, texts, name)
 
         with http_limits(retries=0):  # by itself MLflow's client would ask twice
             return retry(create)
@@ -231,13 +241,13 @@ def start(
     this command only points to it. Raises ResumeError where `resume` names no run, StoreError where the tracking
     server is not to be had.
     """
-    params, tags = params or {}, {key: str(value) for key, value in (tags or {}).items()}
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
     with patience(), signals_end_the_block():
-        run = _parent(name, params, tags, resume)
+        texts = {key: str(value) for key, value in (tags or {}).items()}
+        run = _parent(name, params or {}, texts, resume)
         with _ending(run):
-            run.params(params)
+            run.params(params or {})
             yield run
 
 
@@ -261,7 +271,7 @@ def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resum
     client.log_batch(record.info.run_id, tags=[RunTag(key, value) for key, value in named.items()])
     record = client.get_run(record.info.run_id)
     source = {key: value for key, value in record.data.tags.items() if key.startswith(SOURCE_TAGS)}
-    return Run(impatient, record, {"params": params, "tags": source | tags}, reopened=bool(resume))
+    return Run(impatient, record, Inherited(params, source | tags), reopened=bool(resume))
 
 
 @contextmanager

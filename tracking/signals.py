@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 from tracking.patience import hurry
 
@@ -18,7 +19,7 @@ def signals_end_the_block() -> Iterator[None]:
     """Raise KeyboardInterrupt (Ctrl-C) or SystemExit (SIGTERM) at the first signal; die at once of a second one."""
     first = None
 
-    def handle(number: int, _frame) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal first
         if first is None:
             first = time.monotonic()

@@ -33,7 +33,8 @@ def find(client: MlflowClient, run_id: str) -> Record:
 def children(client: MlflowClient, experiment: str, parent: str, kind: str | None = None) -> list[Record]:
     """Return all runs below `parent`, oldest first, whatever their status; `kind` filters by that tag."""
     query = f"tags.mlflow.parentRunId = '{parent}'" + (f" and tags.kind = '{kind}'" if kind else "")
-    found, token = [], None
+    found: list[Record] = []
+    token = None
     while True:
         page = client.search_runs(
             [experiment], query, max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
