@@ -15,10 +15,12 @@ from functools import partial
 
 import click
 
+from entrypoints.options import Command
+
 GROUPS = ("training", "digits", "data", "tracking")
 
 
-@click.command(help=__doc__)
+@click.command(cls=Command, help=__doc__)
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Measurements of each side.")
 @click.option("--only", default="all", show_default=True, help="Groups of rows, comma-separated, or all.")
 def main(repeats: int, only: str) -> None:
