@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dl.data.files import UnreadableError, listed, read
+from dl.data.crops import UnreadableError, image_files, read_crop
 from dl.plots.predictions import contact_sheet
 from entrypoints.options import Command
 from tracking.registry import pull
 from tracking.run import start
 
-BATCH = 256
+IMAGES_AT_ONCE = 256
 TOP = 3
 
 
@@ -30,7 +30,7 @@ TOP = 3
 @click.option("--model", default="models:/svhn-zoo@champion", show_default=True, help="A registered network's URI.")
 @click.option("--images", required=True, type=click.Path(exists=True, path_type=Path), help="A file, or a folder.")
 def main(model: str, images: Path) -> None:
-    paths, crops, skipped = load(images)
+    paths, crops, skipped = read_images(images)
     names = [str(path.relative_to(images)) if images.is_dir() else path.name for path in paths]
     try:
         network, origin = pull(model, (3, 32, 32), "uint8")
@@ -42,28 +42,28 @@ def main(model: str, images: Path) -> None:
     with start(f"predict / {title} / {images.resolve().name}", asked, tags) as run:
         about = {"model": model, "model_id": network.metadata.model_id, "trained_on": dataset}
         run.params(about)
-        digest = hashlib.sha256(x.numpy()).hexdigest()[:16]
+        digest = hashlib.sha256(x.numpy().tobytes()).hexdigest()[:16]
         run.dataset(images.resolve().name, str(images.resolve()), digest, len(x), "predict")
-        logits = np.concatenate([network.predict(part.numpy()) for part in x.split(BATCH)])
+        logits = np.concatenate([network.predict(part.numpy()) for part in x.split(IMAGES_AT_ONCE)])
         probabilities = torch.from_numpy(logits).softmax(1).numpy()
-        rows = [row(name, p) for name, p in zip(names, probabilities, strict=True)]
+        rows = [prediction_row(name, p) for name, p in zip(names, probabilities, strict=True)]
         run.log_json("predictions.json", about | {"images": rows, "skipped": skipped})
         heading = f"{title}, trained on {dataset}"
         run.figure("contact_sheet.png", contact_sheet(x.numpy(), names, probabilities, heading))
         run.metrics({"images": len(rows), "skipped": len(skipped), "mean_probability": probabilities.max(1).mean()})
-        run.note(as_markdown(rows, heading))
+        run.note(predictions_note(rows, heading))
         where = run.client.get_run(run.id).info.artifact_uri
-    click.echo(as_text(rows))
+    click.echo(predictions_as_text(rows))
     click.echo(f"{heading}; predictions.json, contact_sheet.png: {where}")
 
 
-def load(images: Path) -> tuple[list[Path], list[torch.Tensor], list[dict]]:
-    """The readable files, their crops, and the others with the reason, each named on stderr."""
-    found = listed(images)
+def read_images(images: Path) -> tuple[list[Path], list[torch.Tensor], list[dict]]:
+    """Return the readable files, their crops, and the others with the reason, each named on stderr."""
+    found = image_files(images)
     paths, crops, skipped = [], [], []
     for path in tqdm(found, desc="images", disable=None):
         try:
-            crops.append(read(path))
+            crops.append(read_crop(path))
             paths.append(path)
         except UnreadableError as error:
             skipped.append({"file": str(path), "reason": str(error)})
@@ -74,14 +74,15 @@ def load(images: Path) -> tuple[list[Path], list[torch.Tensor], list[dict]]:
     return paths, crops, skipped
 
 
-def row(name: str, probabilities: np.ndarray) -> dict:
-    """One image's result; probabilities: (classes,)."""
+def prediction_row(name: str, probabilities: np.ndarray) -> dict:
+    """Return one image's result; probabilities: (classes,)."""
     order = probabilities.argsort()[::-1][:TOP]
     top = [{"label": int(label), "probability": round(float(probabilities[label]), 6)} for label in order]
     return {"file": name, **top[0], "top": top}
 
 
-def as_text(rows: list[dict]) -> str:
+def predictions_as_text(rows: list[dict]) -> str:
+    """Return the results as columns of text."""
     width = max(4, *(len(row["file"]) for row in rows))
     lines = [f"{'file':{width}}  label  probability  top {TOP}"]
     for each in rows:
@@ -90,7 +91,8 @@ def as_text(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(rows: list[dict], heading: str) -> str:
+def predictions_note(rows: list[dict], heading: str) -> str:
+    """Return the results as a Markdown table, for the run's note."""
     lines = [f"{heading}.", "", "| file | label | probability |", "|---|---|---|"]
     for each in rows[:100]:  # a note is to be read: predictions.json has all
         name = each["file"].replace("|", "\\|")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from PIL import Image
 
-from dl.data.files import UnreadableError, listed, read
+from dl.data.crops import UnreadableError, image_files, read_crop
 from dl.models import ZOO, Raw
 from entrypoints.predict import main
 from tracking.registry import register
@@ -24,7 +24,7 @@ GREY = PICTURE.convert("L")
 
 
 def pixels(path: Path) -> np.ndarray:
-    crop = read(path)
+    crop = read_crop(path)
     assert crop.dtype == torch.uint8
     assert crop.shape == (3, 32, 32)
     return crop.permute(1, 2, 0).numpy().astype(int)
@@ -103,24 +103,24 @@ def test_what_cannot_be_read_says_why(tmp_path, monkeypatch):
     for name, (written, reason) in cases.items():
         (tmp_path / name).write_bytes(written)
         with pytest.raises(UnreadableError, match=reason):
-            read(tmp_path / name)
+            read_crop(tmp_path / name)
     PICTURE.save(tmp_path / "other.gif")
     with pytest.raises(UnreadableError, match="not a PNG, JPEG or WebP"):
-        read(tmp_path / "other.gif")
+        read_crop(tmp_path / "other.gif")
     for limit in (64 * 64 - 1, 64 * 64 // 2 - 1):  # Pillow warns of the first and refuses the second
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(UnreadableError, match="pixels"):
-            read(png)
+            read_crop(png)
     monkeypatch.undo()
-    assert read(png).shape == (3, 32, 32)
+    assert read_crop(png).shape == (3, 32, 32)
 
 
 def test_a_folder_is_listed_in_order_without_hidden_files(tmp_path):
     for name in ("b.png", "a.png", ".hidden.png", "sub/c.png", ".git/d.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [str(path.relative_to(tmp_path)) for path in listed(tmp_path)] == ["a.png", "b.png", "sub/c.png"]
-    assert listed(tmp_path / "b.png") == [tmp_path / "b.png"]
+    assert [str(path.relative_to(tmp_path)) for path in image_files(tmp_path)] == ["a.png", "b.png", "sub/c.png"]
+    assert image_files(tmp_path / "b.png") == [tmp_path / "b.png"]
 
 
 def predict(*arguments: object):

@@ -10,7 +10,8 @@ def judge_q1_unique(problems: Sequence[dict]) -> Verdict:
     """Judge whether CE has a single optimum. `problems`: rows of `uniqueness`, one a data set."""
     if not problems:
         return Verdict("Q1-unique", "not tested", "no data were given")
-    unique, others = [], []
+    unique: list[dict] = []
+    others: list[dict] = []
     for row in problems:
         single = not row["separable"] and row["smallest_eigenvalue"] > 0 and row["spread"] < 1e-3
         (unique if single else others).append(row)
@@ -118,7 +119,7 @@ def judge_q1_convergence(own: Sequence[dict], equal: Sequence[dict] = ()) -> Ver
     """
     winners = tally(own)
     count, contrast = Counter(winners), Counter(tally(equal))
-    by = {key: {} for key in ("goal", "start")}
+    by: dict[str, dict[str, Counter]] = {key: {} for key in ("goal", "start")}
     for key, groups in by.items():
         for race, winner in zip(own, winners, strict=True):
             groups.setdefault(race[key], Counter())[winner] += 1

@@ -14,8 +14,19 @@ def at_least(value: float) -> str:
     return f"{math.floor(value / power) * power:{'.0f' if value >= 100 else '.3g'}}"
 
 
-def _by_place(cells: Sequence[dict]) -> dict[tuple[str, str], dict]:
-    return {(cell["loss"], cell["as a function of"]): cell for cell in cells}
+def _decided(cells: Sequence[dict], *asked: tuple[str, str]) -> list[dict]:
+    """Return the cells (loss, place) that are asked for, or none of them where one is missing or undecided."""
+    table = {(cell["loss"], cell["as a function of"]): cell for cell in cells}
+    found = [table[place] for place in asked if place in table and table[place]["verdict"] != "undecided"]
+    return found if len(found) == len(asked) else []
+
+
+def _convex(cells: Iterable[dict]) -> list[dict]:
+    return [cell for cell in cells if cell["verdict"] == "convex"]
+
+
+def _tell(cells: Iterable[dict]) -> str:
+    return "; ".join(f"in {c['as a function of']} {c['verdict']} ({_evidence_of(c)})" for c in cells)
 
 
 def _evidence_of(cell: dict) -> str:
@@ -34,48 +45,42 @@ def judge_q2_ce(cells: Sequence[dict]) -> Verdict:
 
     The logarithms are all there is in p and in the logit, and nothing but a linear map is added in logistic weights.
     """
-    table = _by_place(cells)
-    asked = [table.get((CE, place)) for place in ("p", "logit", "logistic weights")]
-    if None in asked or any(cell["verdict"] == "undecided" for cell in asked):
+    asked = _decided(cells, (CE, "p"), (CE, "logit"), (CE, "logistic weights"))
+    if not asked:
         return Verdict("Q2-ce", "not tested", "CE in p, in the logit or in logistic weights was left undecided")
-    convex = [cell for cell in asked if cell["verdict"] == "convex"]
-    verdict = {3: "refuted", 0: "confirmed"}.get(len(convex), "depends")
-    told = "; ".join(f"in {c['as a function of']} {c['verdict']} ({_evidence_of(c)})" for c in asked)
-    return Verdict("Q2-ce", verdict, f"Where the logarithms are, CE is: {told}.", _numbers_of(asked))
+    verdict = {3: "refuted", 0: "confirmed"}.get(len(_convex(asked)), "depends")
+    return Verdict("Q2-ce", verdict, f"Where the logarithms are, CE is: {_tell(asked)}.", _numbers_of(asked))
 
 
 def judge_q2_mse(cells: Sequence[dict]) -> Verdict:
     """Judge whether MSE's squares make it non-convex, where they stand alone: in p and in linear regression."""
-    table = _by_place(cells)
-    alone = [table.get((MSE, "p")), table.get((REAL, "linear-regression weights"))]
-    through = table.get((MSE, "logistic weights"))
-    if None in alone or through is None or any(c["verdict"] == "undecided" for c in [*alone, through]):
+    asked = _decided(cells, (MSE, "p"), (REAL, "linear-regression weights"), (MSE, "logistic weights"))
+    if not asked:
         return Verdict("Q2-mse", "not tested", "MSE in p, in linear regression or in logistic weights was undecided")
-    convex = [cell for cell in alone if cell["verdict"] == "convex"]
+    *alone, through = asked
+    convex = _convex(alone)
     verdict = {2: "refuted", 0: "confirmed"}.get(len(convex), "depends")
-    told = "; ".join(f"in {c['as a function of']} {c['verdict']} ({_evidence_of(c)})" for c in alone)
     cause = (
         f"; through a sigmoid it is not convex ({_evidence_of(through)}), so the sigmoid is the cause, not the squares"
         if through["verdict"] == "not convex" and len(convex) == 2
         else ""
     )
-    return Verdict("Q2-mse", verdict, f"Where the squares stand alone: {told}{cause}.", _numbers_of([*alone, through]))
+    return Verdict("Q2-mse", verdict, f"Where the squares stand alone: {_tell(alone)}{cause}.", _numbers_of(asked))
 
 
 def judge_q2_none(cells: Sequence[dict]) -> Verdict:
     """Judge whether neither loss guarantees a convex problem, with a hidden layer and without one."""
-    table = _by_place(cells)
-    hidden = [c for (_, place), c in table.items() if place.startswith("hidden")]
-    flat = [table.get((loss, "logistic weights")) for loss in (CE, MSE)]
-    if not hidden or None in flat or any(c["verdict"] == "undecided" for c in [*hidden, *flat]):
+    hidden = [cell for cell in cells if cell["as a function of"].startswith("hidden")]
+    flat = _decided(cells, (CE, "logistic weights"), (MSE, "logistic weights"))
+    if not hidden or not flat or any(cell["verdict"] == "undecided" for cell in hidden):
         return Verdict("Q2-none", "not tested", "a cell of the table was left undecided")
-    deep, shallow = ([c for c in group if c["verdict"] == "convex"] for group in (hidden, flat))
-    verdict = "refuted" if deep else "depends" if shallow else "confirmed"
-    gaps = [c["proven_gap"] for c in hidden if c["verdict"] == "not convex"]
-    told = f"with a hidden layer {len(gaps)} of {len(hidden)} cells are not convex" + (
-        f" (each proven to lie {at_least(min(gaps))} or more above a chord, linear layers included)" if gaps else ""
-    )
-    names = " and ".join(c["loss"] for c in shallow) or "neither loss"
+    shallow = _convex(flat)
+    verdict = "refuted" if _convex(hidden) else "depends" if shallow else "confirmed"
+    gaps = [cell["proven_gap"] for cell in hidden if cell["verdict"] == "not convex"]
+    told = f"with a hidden layer {len(gaps)} of {len(hidden)} cells are not convex"
+    if gaps:
+        told += f" (each proven to lie {at_least(min(gaps))} or more above a chord, linear layers included)"
+    names = " and ".join(cell["loss"] for cell in shallow) or "neither loss"
     on = "On the hidden layer: " if verdict == "depends" else ""
     reason = f"{on}{told}; without one, in logistic regression, {names} is convex."
     return Verdict("Q2-none", verdict, reason[0].upper() + reason[1:], _numbers_of([*flat, *hidden]))

@@ -60,8 +60,8 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
             f"from {starts:.1%} after the first epoch to {ends:.1%} after the last "
             f"({len(whole)} seed{'s' * (len(whole) > 1)}), {drops} of {len(falls)} steps lose accuracy beyond noise"
         )
-    if verdict := not_the_documents(claim, setting, told, numbers):
-        return verdict
+    if untested := not_the_documents(claim, setting, told, numbers):
+        return untested
     holds = not diverged and not drops and abs(starts - first) <= NEAR and abs(ends - last) <= NEAR
     reason = f"The document: {first:.0%} to {last:.0%}. Measured {told}."
     return Verdict(claim, "confirmed" if holds else "refuted", reason, numbers)
@@ -92,8 +92,8 @@ def judge_q4_alexnet(document: Sequence[dict], arms: Mapping[str, dict], majorit
     told += "".join(f"; {'' if name.startswith('random') else 'only '}{name} {tell(arm)}" for name, arm in arms.items())
     numbers = {name: arm.get("test_accuracy") for name, arm in arms.items()}
     numbers |= {"document": [run.get("test_accuracy") for run in document], "majority": majority}
-    if verdict := not_the_documents(claim, setting, told, numbers):
-        return verdict
+    if untested := not_the_documents(claim, setting, told, numbers):
+        return untested
     learnt = sum(map(learns, document))
     same = [name for name in arms if name != "another architecture" and learns(arms[name])]
     if learnt:
@@ -129,8 +129,8 @@ def judge_q4_vgg(document: Sequence[dict], tuned: Sequence[dict], setting: dict)
         f"the validation loss jumps by more than {SPIKE:.0%} and {SPIKE_FLOOR:g} nats, or is lost altogether, in {told}"
     )
     numbers = {"document": spikes[0], "tuned": spikes[1], "document_epochs": epochs[0], "tuned_epochs": epochs[1]}
-    if verdict := not_the_documents("Q4-vgg", setting, told, numbers):
-        return verdict
+    if untested := not_the_documents("Q4-vgg", setting, told, numbers):
+        return untested
     verdict = "confirmed" if all(spikes) else "depends" if any(spikes) else "refuted"
     on = "On the recipe: " if verdict == "depends" else ""
     reason = f"{on}{told}."
@@ -167,8 +167,8 @@ def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float | None]]
 
     if not pairs:
         return Verdict("Q4-depth", "not tested", "It takes ResNet-18 and a deeper ResNet by one recipe.", numbers)
-    if verdict := not_the_documents("Q4-depth", setting, told, numbers):
-        return verdict
+    if untested := not_the_documents("Q4-depth", setting, told, numbers):
+        return untested
     if any(len(values) < 2 for _, *pair in pairs for values in pair):
         return say("not tested", "One seed has no spread (`-P seeds=3`)")
     compared = [pair for pair in pairs if completed(pair[1]) or completed(pair[2])]

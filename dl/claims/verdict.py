@@ -17,7 +17,7 @@ class Verdict:
     reason: str  # one sentence, with its numbers
     numbers: dict = field(default_factory=dict)  # finite numbers, strings, lists and dicts: plain JSON
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.claim not in CLAIMS:
             raise ValueError(f"no such claim: {self.claim}; known: {', '.join(CLAIMS)}")
         if self.verdict not in VERDICTS:

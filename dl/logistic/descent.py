@@ -40,7 +40,7 @@ class Trace:
     marks: list[int]  # the steps, about log-spaced, at which `loss` was taken
     loss: Tensor  # (len(marks), K, S)
     weights: Tensor  # (K, S, D), after the last step
-    path: Tensor | None  # (steps + 1, K, S, D) where asked for
+    path: Tensor  # (steps + 1, K, S, D); empty where it was not asked for
 
 
 def log_marks(steps: int, count: int = 40) -> list[int]:
@@ -90,4 +90,4 @@ def descend(x: Tensor, y: Tensor, lr: Tensor, start: Tensor, how: Descent) -> Tr
             chosen = (rank // batch == step % per_epoch).to(x.dtype)  # (S, N)
             full = (slope * chosen) @ x / chosen.sum(1)[:, None]
         w = w - rate * full
-    return Trace(accuracy, gradient, marks, torch.stack(losses), w, torch.stack(path) if how.keep_path else None)
+    return Trace(accuracy, gradient, marks, torch.stack(losses), w, torch.stack(path) if path else w.new_empty(0))

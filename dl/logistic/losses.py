@@ -70,9 +70,9 @@ def corner_gradients(errors: tuple[float, ...] = (0.5, 0.2, 0.1, 1e-2, 1e-4, 1e-
     rows = []
     for y, sign in ((1.0, -1.0), (0.0, 1.0)):
         for error in errors:
-            z = sign * (math.log1p(-error) - math.log(error) if error else math.inf)
-            z, label = torch.tensor(z, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
-            row = {"y": y, "p": error if y else 1 - error, "distance": error, "logit": float(z)}
+            logit = sign * (math.log1p(-error) - math.log(error) if error else math.inf)
+            z, label = torch.tensor(logit, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
+            row = {"y": y, "p": error if y else 1 - error, "distance": error, "logit": logit}
             for name, loss in LOSSES.items():
                 row[f"{name}_loss"] = float(_mse(z, label) if name == "mse" else softplus(-z if y else z))
                 row[f"{name}_dp"] = abs(float(slope_in_p(name, z, label)))

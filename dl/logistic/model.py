@@ -12,6 +12,9 @@ class Logistic(nn.Module):
     x: float32 (N, D), raw -> logits (N,) of label 1; P(y = 1) = sigmoid(logit).
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, problem: Problem, weights: Tensor):
         """`problem`: the training set, whose mean and deviation standardise; `weights` (D + 1,), intercept last."""
         super().__init__()

@@ -26,7 +26,7 @@ class Problem:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, index) -> "Problem":
+    def take(self, index: np.ndarray) -> "Problem":
         """Return the examples at `index`."""
         return Problem(self.name, self.source, self.x[index], self.y[index], self.features)
 
@@ -48,8 +48,8 @@ class Problem:
 
     def digest(self) -> str:
         """Return the first 16 hex digits of the SHA-256 over features and labels."""
-        sha = hashlib.sha256(self.x.contiguous().numpy())
-        sha.update(self.y.contiguous().numpy())
+        sha = hashlib.sha256(self.x.numpy().tobytes())
+        sha.update(self.y.numpy().tobytes())
         return sha.hexdigest()[:16]
 
 

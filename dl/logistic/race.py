@@ -28,7 +28,7 @@ class Race:
     tuning_seeds: int = 5  # other seeds than the race's
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("seeds", "trials", "steps", "batch", "tuning_seeds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -50,7 +50,7 @@ class PreparedProblem:
     best: float  # the best reachable accuracy
 
     @classmethod
-    def of(cls, problem: Problem, device="cpu") -> "PreparedProblem":
+    def of(cls, problem: Problem, device: torch.device | str = "cpu") -> "PreparedProblem":
         """Standardise `problem` and move it to `device`."""
         x, y = (v.to(device, torch.float32) for v in (problem.design(), problem.y))
         return cls(problem, x, y, best_accuracy(problem))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a second, which a command that draws nothing need not wait for
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -38,7 +39,7 @@ def style(index: int, markers: bool = True) -> dict:
     return {"color": COLOURS[index], "linestyle": LINES[index], "linewidth": 1.6, **marker}
 
 
-def tidy(axes, title: str = "", x: str = "", y: str = "") -> None:
+def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Title, axis labels with units, a light grid, and no box on the right and on top."""
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.25, linewidth=0.6)

@@ -1,11 +1,14 @@
 """Question 1: the surfaces of both losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from dl.logistic.losses import LOSSES, slope_in_p
 from dl.logistic.problems import Problem
@@ -28,7 +31,8 @@ def corner_surfaces() -> Figure:
         _space(fig.add_subplot(2, 2, 2 * row + 1, projection="3d"), y, p, height, f"{LOSS_TITLES[name]} L(y, p){cut}")
         axes = fig.add_subplot(2, 2, 2 * row + 2)
         levels = (0.02, 0.1, 0.25, 0.5, 0.7, 1, 2, 4)
-        _contours(axes, p, y, height, levels, "predicted probability p", "label y", _on_diagonals(loss.value, levels))
+        _contours(axes, p, y[:, 0], height, levels, _on_diagonals(loss.value, levels))
+        tidy(axes, "", "predicted probability p", "label y")
         for corner, at, side in ((1.0, 0.01, "left"), (0.0, 0.99, "right")):
             logit = torch.tensor(np.log(at / (1 - at)))
             slope = float(slope_in_p(name, logit, torch.tensor(corner, dtype=torch.float64)))
@@ -49,7 +53,7 @@ def corner_surfaces() -> Figure:
     return fig
 
 
-def _on_diagonals(loss, levels: Sequence[float]) -> list[tuple[float, float]]:
+def _on_diagonals(loss: Callable[[Tensor, Tensor], Tensor], levels: Sequence[float]) -> list[tuple[float, float]]:
     """Return places (p, y) for the levels' numbers: on a diagonal, clear of the edges and of the corners' notes."""
     places = []
     for edge, falls in ((0.04, False), (0.18, True)):
@@ -102,9 +106,14 @@ def weight_surfaces(problem: Problem, paths: Mapping[str, Mapping[str, np.ndarra
         space.set(xlabel=f"weight: {problem.features[0]}", ylabel=f"weight: {problem.features[1]}")
         axes = fig.add_subplot(2, 2, 2 * row + 2)
         levels = (0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.8, 1, 2, 3, 4, 5)
-        _contours(axes, grid, grid, height, levels, *(f"weight: {feature}" for feature in problem.features))
+        _contours(axes, grid, grid, height, levels)
+        tidy(axes, "", *(f"weight: {feature}" for feature in problem.features))
         for index, (label, path) in enumerate(paths[name].items()):
-            look = {"color": COLOURS[(0, 1, 6)[index // 2]], "linestyle": ("-", ":")[index % 2], "linewidth": 2}
+            look: dict[str, Any] = {
+                "color": COLOURS[(0, 1, 6)[index // 2]],
+                "linestyle": ("-", ":")[index % 2],
+                "linewidth": 2,
+            }
             axes.plot(*path.T, **look, label=label, zorder=5)
             axes.plot(*path[0], "o", color=look["color"], markersize=6, markeredgecolor="k", zorder=6)
             axes.plot(*path[-1], "X", color=look["color"], markersize=8, markeredgecolor="k", zorder=6)
@@ -119,7 +128,7 @@ def weight_surfaces(problem: Problem, paths: Mapping[str, Mapping[str, np.ndarra
     return fig
 
 
-def _space(axes, x, y, height, title: str, label: str = "label y") -> None:
+def _space(axes: Any, x: Tensor, y: Tensor, height: Tensor, title: str, label: str = "label y") -> None:
     axes.plot_surface(
         *(np.broadcast_to(v, height.shape) for v in (x, y)), np.asarray(height), cmap="cividis", norm=HEIGHT,
         rcount=60, ccount=60, linewidth=0.15, edgecolor=(0, 0, 0, 0.25), antialiased=True,
@@ -129,13 +138,11 @@ def _space(axes, x, y, height, title: str, label: str = "label y") -> None:
     axes.view_init(28, -50)
 
 
-def _contours(axes, x, y, height, levels: Sequence[float], x_label: str, y_label: str, places=None) -> None:
-    """Draw lines of equal height. `places`: where the levels' numbers stand; None: where matplotlib likes them."""
-    y = np.ravel(y)
+def _contours(axes: Axes, x: Tensor, y: Tensor, height: Tensor, levels: Sequence[float], places: Sequence = ()) -> None:
+    """Draw lines of equal height. `places`: where the levels' numbers stand; none: where matplotlib likes them."""
     axes.contourf(x, y, height, levels=(0, *levels, 100), cmap="Greys", alpha=0.5, norm=HEIGHT)
     lines = axes.contour(x, y, height, levels=levels, colors="0.15", linewidths=0.8)
     axes.clabel(lines, fontsize=7, fmt="%g", manual=places or False)
-    tidy(axes, "", x_label, y_label)
 
 
 def _label() -> dict:

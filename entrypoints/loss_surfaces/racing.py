@@ -74,9 +74,10 @@ def compare_races(traces: dict[str, Trace], lrs: dict[str, np.ndarray], best: fl
     for (i, k), _ in np.ndenumerate(lrs["ce"]):
         place = i * lrs["ce"].shape[1] + k
         for goal in reached["ce"]:
-            steps = {loss: tuple(array[place] for array in reached[loss][goal]) for loss in LOSSES}
+            ce, mse = ((steps[place], there[place]) for steps, there in (reached[loss][goal] for loss in ("ce", "mse")))
             rates = {f"{loss}_lr": float(lrs[loss][i, k]) for loss in LOSSES}
-            rows.append({"start": STARTS[i], "goal": goal} | rates | steps | compare_steps(**steps))
+            row = {"start": STARTS[i], "goal": goal, "ce": ce, "mse": mse} | rates
+            rows.append(row | compare_steps(ce, mse))
     return rows
 
 
@@ -105,14 +106,16 @@ def record_descents(run: Run, contender: Contender, lrs: np.ndarray, trace: Trac
             (
                 step,
                 {
-                    "train_loss": trace.loss[j, i].median(),
-                    "train_accuracy": trace.accuracy[step, i].median(),
-                    "grad_norm": trace.gradient[step, i].median(),
+                    "train_loss": trace.loss[j, i].median().item(),
+                    "train_accuracy": trace.accuracy[step, i].median().item(),
+                    "grad_norm": trace.gradient[step, i].median().item(),
                 },
             )
             for j, step in enumerate(trace.marks)
         ]
-        final = {"false_stops": plateau[:, i].any(0).sum()}  # seeds that passed a plateau: no gradient, and wrong
+        final = {
+            "false_stops": plateau[:, i].any(0).sum().item()
+        }  # seeds that passed a plateau: no gradient, and wrong
         for goal, (steps, reached) in met.items():
             key = goal.replace("%", "").replace("<", "below").replace(" ", "_")
             final |= {f"steps_{key}_median": np.median(steps[i]), f"steps_{key}_censored": (~reached[i]).sum()}

@@ -78,7 +78,7 @@ def as_html(markdown: str, figures: dict[str, bytes]) -> str:
         for part in token.children or []:
             if part.type != "image":
                 continue
-            if content := figures.get(part.attrs["src"].removeprefix("figures/")):
+            if content := figures.get(str(part.attrs["src"]).removeprefix("figures/")):
                 part.attrSet("src", "data:image/png;base64," + base64.b64encode(content).decode())
             else:
                 part.type = "text"

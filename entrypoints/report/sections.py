@@ -48,17 +48,7 @@ def section_of(question: Question, source: Source, figures: dict[str, bytes]) ->
     """Return what a source has to say; its figures are added to `figures`."""
     candidates = parents(question.number, source.kind, **source.tags)
     run = best(candidates, partial(rank_run, source.entry))
-    shown, missing = [], []
-    for file, caption in (source.figures | source.extra).items() if run else ():
-        name = f"{source.entry}-{run.id[:8]}-{file}"
-        if name in figures:  # shown by another section
-            continue
-        content = run.file(file)
-        if content is not None:
-            figures[name] = content
-            shown.append({"path": f"figures/{name}", "caption": caption})
-        elif file in source.figures:
-            missing.append(file)
+    shown, missing = figures_of(run, source, figures) if run else ([], [])
     return {
         "source": source,
         "run": run,
@@ -71,6 +61,22 @@ def section_of(question: Question, source: Source, figures: dict[str, bytes]) ->
         "figures": shown,
         "missing": missing,
     }
+
+
+def figures_of(run: Evidence, source: Source, figures: dict[str, bytes]) -> tuple[list[dict], list[str]]:
+    """Add the run's figures to `figures`; return those that no other section shows, and what files are missing."""
+    shown, missing = [], []
+    for file, caption in (source.figures | source.extra).items():
+        name = f"{source.entry}-{run.id[:8]}-{file}"
+        if name in figures:
+            continue
+        content = run.file(file)
+        if content is not None:
+            figures[name] = content
+            shown.append({"path": f"figures/{name}", "caption": caption})
+        elif file in source.figures:
+            missing.append(file)
+    return shown, missing
 
 
 def verdicts_of(run: Evidence) -> dict[str, dict]:

@@ -32,7 +32,7 @@ def tables_1_and_2(grid: Evidence | None, search: Evidence | None) -> dict | Non
     columns |= {"best of all": configs[next(iter(standings))]} if standings else {}
     count = {key: Counter(getattr(config, key) for config in contenders) for key in space}
     scores = {}
-    if standings:
+    if grid and standings:
         scores[f"rank of {len(standings):,}"] = [f"{standings[str(c)]['rank']}" for c in columns.values()]
         scores[f"geometric mean validation loss (95% interval), {grid.params['repeats']} splits"] = [
             "{loss:.4f} ({low:.4f} to {high:.4f})".format_map(standings[str(c)]) for c in columns.values()
@@ -45,7 +45,7 @@ def tables_1_and_2(grid: Evidence | None, search: Evidence | None) -> dict | Non
             "{new splits:.4f} ± {error:.4f}".format_map(finalists[str(c)]) if str(c) in finalists else "-"
             for c in columns.values()
         ]
-    if winner and "test_accuracy_std" in search.metrics:
+    if winner and search and "test_accuracy_std" in search.metrics:
         tested = "{test_accuracy:.2%} ± {test_accuracy_std:.2%}".format_map(search.metrics)
         scores[f"test accuracy (± standard deviation over {len(networks)} seeds)"] = [
             tested if name == "our search" else "-" for name in columns
