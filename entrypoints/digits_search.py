@@ -19,7 +19,7 @@ train_loss, val_loss, val_accuracy (float32, (1400, epochs)).
 
 import json
 import random
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -57,6 +57,7 @@ from dl.search import (
 from entrypoints.options import Command, engine_options
 from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
+from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import Run, start
 from tracking.store import connect, find
@@ -67,6 +68,13 @@ SIMULATED = 50, 100  # searches replayed on the table, and their trials
 ALGORITHMS_SHOWN = ("tpe", "random")  # on the table; annealing is there for who wants it
 SPACE = json.dumps(TABLE1)
 STATUS = {True: "FINISHED", False: "FAILED"}
+ABOUT = About(
+    reads="handwritten digits, 8x8 counts of inked pixels, values 0..16; scaling is the model's own business",
+    returns="float32 `(N, 10)`, the logits of the digits 0 to 9",
+    licence="CC BY 4.0 (E. Alpaydin and C. Kaynak: Optical Recognition of Handwritten Digits, UCI, 1998)",
+    unfit="MNIST's 28x28 images, photographs, other writers than this data set's without a test of one's own",
+    recipe={},
+)
 Finished = dict[int, tuple[Config, float | None]]  # trials by number; None is a failed one's loss
 
 
@@ -153,8 +161,7 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
     name = "digits_search / " + ("all 1,400" if exhaustive else plan.algo)
     with start(name, asked, tags, resume or None) as run:
         run.tags({"table1": SPACE})
-        for split, part in ((data.train, "train"), (data.val, "val"), (data.test, "test")):
-            run.dataset(data.name, data.source, split.digest(), len(split), part)
+        log_datasets(run, data)
         text = exhaust(run, plan, data, device) if exhaustive else search(run, plan, data, device, cluster)
         run.note(text)
     click.echo(text)
@@ -162,6 +169,12 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
 
 def flags(options) -> str:
     return " and ".join(f"--{name}" for name in sorted(options, reverse=True))
+
+
+def log_datasets(run: Run, data: Data) -> None:
+    """Log the three parts with their digests as inputs of `run`."""
+    for split, part in ((data.train, "train"), (data.val, "val"), (data.test, "test")):
+        run.dataset(data.name, data.source, split.digest(), len(split), part)
 
 
 def reopen(run_id: str) -> Plan:
@@ -391,15 +404,15 @@ def crown(run: Run, winner: Config, data: Data, plan: Plan, device: str) -> list
         results.append(result)
         params = asdict(winner) | {"network_seed": seed, "parameters": sum(p.numel() for p in net.parameters())}
         name = f"digits_search / winner / seed {seed}"
-        with run.child(name, params, {"kind": "network"}) as child:
+        with run.child(name, params, {"kind": "network", "network": "digits-mlp", "recipe": "found"}) as child:
+            log_datasets(child, data)
             for e in range(plan.epochs):
                 child.metrics({f.name: float(getattr(history, f.name)[0, r, e]) for f in fields(History)}, e + 1)
-            val_accuracy = float(history.val_accuracy[0, r, -1])
-            child.metrics(result | {"best_val_accuracy": val_accuracy})
+            child.metrics(result | {"best_val_accuracy": float(history.val_accuracy[0, r, -1])})
             if r == best:
-                tags = {"test_accuracy": f"{result['test_accuracy']:.6f}", "run": child.id}
-                tags["data_digest"] = data.train.digest()
-                register(child, net, "digits-mlp", data.test.x[:2].numpy(), val_accuracy, tags)
+                val = HeldOut(data.name, data.val.digest(), data.val.x.numpy(), data.val.y.numpy())
+                about = replace(ABOUT, recipe=asdict(winner) | {"epochs": plan.epochs, "network_seed": seed})
+                register(child, net, ("digits-mlp",), val, about)
     return results
 
 

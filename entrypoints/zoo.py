@@ -32,6 +32,7 @@ from dl.models.plan import space
 from dl.plots import zoo as plots
 from dl.train import DivergedError, Epoch, fit, predict
 from tracking.evidence import log_verdicts
+from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import Run, start
 from tracking.store import connect, find
@@ -692,15 +693,10 @@ def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch
             best.model, _ = build(best.plan, data)
             share((name, best.number))
             fit(best.model, thinned(best.plan, data), best.plan.recipe, device, checkpoints=best.checkpoints)
-        title = f"{data.name}-{name.partition(' / ')[0]}"
-        version = register(
-            child, best.model, title, data.test.x[:2].numpy(), best.row["val_accuracy"],
-            {
-                "test_accuracy": f"{best.row['test_accuracy']:.6f}", "run": child.id,
-                "data_digest": thinned(best.plan, data).train.digest(),
-            },
-            also=f"{data.name}-zoo",
-        )  # fmt: skip
+        used = thinned(best.plan, data)
+        val = HeldOut(f"{data.name}-val", used.val.digest(), used.val.x.numpy(), used.val.y.numpy())
+        names = f"{data.name}-{name.partition(' / ')[0]}", f"{data.name}-zoo"
+        version = register(child, best.model, names, val, about(data, best.plan))
         child.tags({"registered": version})
     for each in done:
         each.checkpoints.remove()
@@ -711,6 +707,22 @@ def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch
         for key in ("val_accuracy", "test_accuracy"):
             row[f"{key}_std"] = float(np.std([each.row[key] for each in done], ddof=1))
     return row
+
+
+def about(data: Data, plan: Plan) -> About:
+    """Say what the model card of a network of this zoo says beyond its run."""
+    licence, unfit = {
+        "svhn": ("SVHN is for non-commercial use only (Netzer et al., 2011)", ""),
+        "street-digits": ("MIT, as the program of this project that generates them", f". {NOTICE}"),
+    }[data.name]
+    return About(
+        reads="RGB crops of a digit, channels first, values 0..255; scaling is the model's own business",
+        returns="float32 `(N, 10)`, the logits of the digits 0 to 9",
+        licence=licence,
+        unfit="finding digits in a photograph, reading whole numbers, handwriting, or a crop without a digit: "
+        f"one of ten is always the answer{unfit}",
+        recipe=asdict(plan.recipe),
+    )
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from tests import faults
 from tests.test_faults import server
-from tests.test_tracking import PIXELS, network
+from tests.test_registry import ABOUT, VAL, network
 from tracking import patience
 from tracking.errors import StoreError
 from tracking.registry import register
@@ -115,7 +115,7 @@ def test_the_end_of_a_run_waits_for_a_server_that_is_away(relay):
 def test_a_network_is_registered_although_the_server_is_away_at_first(relay):
     with start("parent") as run:
         with relay.away_for(1.0):
-            assert register(run, network(), "away", PIXELS[:2], 0.5) == "1"
+            assert register(run, network(), ("away",), VAL, ABOUT) == "1"
         assert MlflowClient().get_model_version_by_alias("away", "champion").run_id == run.id
 
 

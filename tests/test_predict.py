@@ -14,6 +14,7 @@ from PIL import Image
 from dl.data.crops import UnreadableError, image_files, read_crop
 from dl.models import ZOO, Raw
 from entrypoints.predict import main
+from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import start
 
@@ -21,6 +22,11 @@ from tracking.run import start
 RAMP = np.stack(np.meshgrid(np.arange(0, 256, 2), np.arange(0, 256, 2)), -1)
 PICTURE = Image.fromarray(np.dstack([RAMP, np.full(RAMP.shape[:2], 60)]).astype(np.uint8))  # 128 x 128, RGB
 GREY = PICTURE.convert("L")
+ABOUT = About("images", "logits", "MIT", "use", {})
+
+
+def held_out(x: torch.Tensor) -> HeldOut:
+    return HeldOut("val", "digest", x.numpy(), np.zeros(len(x), np.int64))
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -143,7 +149,7 @@ def test_a_folder_of_images(store, tmp_path, crops):
     net = Raw(ZOO["lenet5"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0]).eval()
     x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     with start("trainer", tags={"dataset": "street-digits", "network": "lenet5"}) as run:
-        register(run, net, "street-digits-lenet5", x[:2].numpy(), 0.5)
+        register(run, net, ("street-digits-lenet5",), held_out(x), ABOUT)
 
     result = predict("--model", "models:/street-digits-lenet5@champion", "--images", folder)
     assert result.exit_code == 0, result.output
@@ -178,7 +184,9 @@ def test_a_folder_of_images(store, tmp_path, crops):
 def test_a_model_of_other_input_is_refused(store, tmp_path, crops):
     Image.fromarray(crops[0][0]).save(tmp_path / "0.png")
     with start("trainer") as run:
-        register(run, Raw(torch.nn.Flatten(), 0.0, 16.0), "digits-flat", np.zeros((2, 8, 8), np.uint8), 0.5)
+        register(
+            run, Raw(torch.nn.Flatten(), 0.0, 16.0), ("digits-flat",), held_out(torch.zeros(2, 8, 8).byte()), ABOUT
+        )
     result = predict("--model", "models:/digits-flat@champion", "--images", tmp_path / "0.png")
     assert result.exit_code == 1
     assert "not uint8 arrays (N, 3, 32, 32)" in result.output

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from dl.models import ZOO, Raw
+from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import start
 
@@ -46,7 +47,8 @@ def test_the_snippet_runs_in_another_project(store, tmp_path, clean_python):
     name = re.search(r"models:/([\w-]+)@champion", snippet)[1]
     net = Raw(ZOO["resnet18"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0])
     with start("trainer") as run:
-        register(run, net, name, np.zeros((2, 3, 32, 32), np.uint8), 0.5)
+        val = HeldOut("val", "digest", np.zeros((2, 3, 32, 32), np.uint8), np.zeros(2, np.int64))
+        register(run, net, (name,), val, About("images", "logits", "MIT", "use", {}))
 
     elsewhere = tmp_path / "another project"
     elsewhere.mkdir()

@@ -10,18 +10,10 @@ import time
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pytest
-import torch
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
-from torch import nn
 
-from dl.models import Raw
-from tracking import patience
 from tracking.errors import StoreError
-from tracking.registry import register
 from tracking.run import start
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -191,18 +183,6 @@ def test_a_resumed_child_is_the_same_run_and_takes_no_value_twice(store):
     assert MlflowClient().load_table("0", "table.json")["a"].tolist() == [2, 3]
 
 
-def network(seed: int = 0) -> Raw:
-    torch.manual_seed(seed)
-    body = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(),
-        nn.Linear(16, 10),
-    )  # fmt: skip
-    return Raw(body, [110.0, 111.0, 112.0], [50.0, 51.0, 52.0])
-
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), dtype=np.uint8)
-
-
 @pytest.mark.parametrize("address", ["http://me:secret@127.0.0.1:9", "foo://bar"])
 def test_a_tracking_server_that_is_not_there_is_one_clear_line_at_once(store, address):
     mlflow.set_tracking_uri(address)
@@ -215,100 +195,3 @@ def test_a_tracking_server_that_is_not_there_is_one_clear_line_at_once(store, ad
     assert "\n" not in message
     assert "secret" not in message
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
-
-
-@pytest.mark.parametrize("accuracy", [565 / 3000, 0.7192982456140351])  # rounded to six digits one falls, one rises
-def test_an_equal_network_does_not_become_champion(store, accuracy):
-    client = MlflowClient()
-    with start("parent") as run:
-        for name in ("first", "second"):
-            with run.child(name) as child:
-                register(child, network(), "net", PIXELS[:2], accuracy)
-    assert int(client.get_model_version_by_alias("net", "champion").version) == 1
-
-
-def test_a_store_that_fails_does_not_cost_the_champion_its_place(store, monkeypatch):
-    client = MlflowClient()
-    with start("parent") as run:
-        with run.child("good") as child:
-            register(child, network(), "net", PIXELS[:2], 0.9)
-
-        def locked(*_):
-            raise MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE)
-
-        monkeypatch.setattr(patience, "PATIENCE", 0)
-        with run.child("bad") as child, monkeypatch.context() as patch:
-            patch.setattr(MlflowClient, "get_model_version_by_alias", locked)
-            with pytest.raises(StoreError, match="locked"):
-                register(child, network(), "net", PIXELS[:2], 0.1)
-    assert int(client.get_model_version_by_alias("net", "champion").version) == 1
-
-
-def test_only_a_better_network_becomes_champion(store):
-    client = MlflowClient()
-    with start("parent") as run:
-        for seed, (accuracy, expected) in enumerate(((0.5, 1), (0.4, 1), (0.5, 1), (0.6, 4))):
-            with run.child(f"seed {seed}") as child:
-                for _ in range(2):  # a run that was killed in here, resumed: still one version
-                    register(child, network(), "net", PIXELS[:2], accuracy, {"test_accuracy": 0.3}, also="zoo")
-            assert int(client.get_model_version_by_alias("net", "champion").version) == expected
-            assert int(client.get_model_version_by_alias("zoo", "champion").version) == expected
-        register(run, network(), "other", PIXELS[:2], 0.55, also="zoo")
-    assert int(client.get_model_version_by_alias("zoo", "champion").version) == 4
-    version = client.get_model_version("net", "1")
-    assert version.tags["test_accuracy"] == "0.3"
-    assert version.run_id == runs()["seed 0"].info.run_id
-    assert len(client.search_model_versions("name = 'net'")) == 4
-
-
-def test_a_registration_that_was_cut_short_is_completed_with_the_same_model(store):
-    client = MlflowClient()
-    with start("parent") as run:
-        register(run, network(), "net", PIXELS[:2], 0.5)  # and here it was killed
-        assert register(run, network(), "net", PIXELS[:2], 0.5, also="zoo") == "1"
-    [net], [zoo] = (client.search_model_versions(f"name = '{name}'") for name in ("net", "zoo"))
-    assert net.source == zoo.source
-    assert client.get_model_version_by_alias("zoo", "champion").version == zoo.version
-    assert mlflow.pyfunc.load_model("models:/zoo@champion").predict(PIXELS).shape == (7, 10)
-
-
-def test_one_example_row_is_refused(store):
-    with start("parent") as run, pytest.raises(ValueError, match="two rows"):
-        register(run, network(), "net", PIXELS[:1], 0.5)
-
-
-@pytest.mark.filterwarnings("error:No complete tensor")  # weights that pt2 does not take as they lie in memory
-def test_a_fresh_process_without_our_code_predicts_the_same(store, tmp_path):
-    model = network().eval()
-    with torch.no_grad():
-        expected = model(torch.from_numpy(PIXELS)).numpy()
-    with start("parent") as run:
-        trained = network().train().to(memory_format=torch.channels_last)  # as `fit` leaves it
-        register(run, trained, "net", PIXELS[:2], 0.5)
-    np.save(tmp_path / "pixels.npy", PIXELS)
-    program = """
-        import sys, mlflow, numpy as np, torch
-        assert not any(name.split(".")[0] in ("dl", "tracking") for name in sys.modules)
-        pixels = np.load("pixels.npy")
-        uri = "models:/net@champion"
-        np.save("pyfunc.npy", mlflow.pyfunc.load_model(uri).predict(pixels))
-        module = mlflow.pytorch.load_model(uri)
-        np.save("pytorch.npy", module(torch.from_numpy(pixels)).detach().numpy())
-        torch.cuda.is_available = lambda: True  # a host with a GPU: mlflow would refuse what was exported elsewhere
-        np.save("cuda.npy", mlflow.pyfunc.load_model(uri).predict(pixels))
-        module.to("meta")  # and the graph itself runs wherever it is moved to
-        assert module(torch.empty(7, 3, 32, 32, dtype=torch.uint8, device="meta")).shape == (7, 10)
-        path = mlflow.artifacts.download_artifacts(uri + "/extra_files/state_dict.pt")
-        torch.save(torch.load(path, weights_only=True), "state.pt")
-    """
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run(
-        [sys.executable, "-I", "-c", textwrap.dedent(program)], check=True, cwd=tmp_path,
-        env={**environment, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
-    )  # fmt: skip
-    for name in ("pyfunc", "pytorch", "cuda"):
-        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=1e-4)
-    tuned = network(seed=1)
-    tuned.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))  # fine-tuning starts here
-    with torch.no_grad():
-        np.testing.assert_allclose(tuned.eval()(torch.from_numpy(PIXELS)).numpy(), expected, atol=1e-5)

@@ -1,5 +1,7 @@
 """`logistic-ce` and `logistic-mse`: trained, chosen on validation data, registered."""
 
+from dataclasses import replace
+
 import torch
 
 from dl.logistic.descent import Descent, descend, initial_weights
@@ -7,8 +9,19 @@ from dl.logistic.losses import LOSSES
 from dl.logistic.model import Logistic
 from dl.logistic.problems import Problem
 from dl.logistic.race import Race
+from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import Run
+
+ABOUT = About(
+    reads="the 30 features of Wisconsin's diagnostic breast-cancer data in their own units, in scikit-learn's order; "
+    "standardisation is the model's own business",
+    returns='float32 `(N,)`, the logit of "benign"',
+    licence="CC BY 4.0 (W. Wolberg, O. Mangasarian, N. Street and W. Street: Breast Cancer Wisconsin (Diagnostic), "
+    "UCI, 1993)",
+    unfit="any diagnosis: it shows what a loss does, on 569 tumours of one hospital",
+    recipe={},
+)
 
 
 def register_models(run: Run, race: Race, train: Problem, val: Problem, test: Problem) -> dict:
@@ -30,17 +43,21 @@ def register_models(run: Run, race: Race, train: Problem, val: Problem, test: Pr
         val_loss = LOSSES[loss].value(path @ held_out.T, val.y).mean(-1)
         step, which = divmod(int(val_loss.argmin()), len(lrs))
         model = Logistic(train, path[step, which])
-        params = {"loss": loss, "lr": float(lrs[which]), "step": step}
-        with run.child(f"loss_surfaces / model / {loss}", params, {"kind": "network"}) as child:
+        recipe = {"loss": loss, "lr": float(lrs[which]), "step": step}
+        params = recipe | {"parameters": sum(p.numel() for p in model.parameters())}
+        tags = {
+            "kind": "network", "network": f"logistic-{loss}", "dataset": train.name, "recipe": "full-batch descent",
+        }  # fmt: skip
+        with run.child(f"loss_surfaces / model / {loss}", params, tags) as child:
             scores = {}
             for part, problem in (("train", train), ("val", val), ("test", test)):
                 with torch.no_grad():
                     z = model(problem.x.float())
+                child.dataset(problem.name, problem.source, problem.digest(), len(problem), part)
                 scores[f"{part}_loss"] = float(LOSSES[loss].value(z, problem.y).mean())
                 scores[f"{part}_accuracy"] = float(((z > 0) == (problem.y > 0.5)).double().mean())
             child.metrics(scores)
-            example = val.x[:2].float().numpy()
-            tags = {"test_accuracy": f"{scores['test_accuracy']:.6f}", "run": child.id, "data_digest": train.digest()}
-            version = register(child, model, f"logistic-{loss}", example, scores["val_accuracy"], tags)
+            held = HeldOut(val.name, val.digest(), val.x.float().numpy(), val.y.numpy() > 0.5)
+            version = register(child, model, (f"logistic-{loss}",), held, replace(ABOUT, recipe=recipe))
         rows[loss] = scores | {"version": version}
     return rows
