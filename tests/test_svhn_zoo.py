@@ -83,9 +83,19 @@ def test_from_svhns_files_to_models_that_are_pulled_back(store, root, tmp_path):
         version = client.get_model_version_by_alias(f"svhn-{name}", "champion")
         assert version.run_id == run.info.run_id
         assert float(version.tags["test_accuracy"]) == pytest.approx(run.data.metrics["test_accuracy"])
-    champion = client.get_run(client.get_model_version_by_alias("svhn-zoo", "champion").run_id)
-    accuracies = [run.data.metrics["val_accuracy"] for run in found.values()]
-    assert champion.data.metrics["val_accuracy"] == max(accuracies)
+        facts = (f"digest `{given['svhn-train']}`", "non-commercial", run.info.run_id, f"lr {run.data.params['lr']}")
+        assert all(fact in version.description for fact in facts)
+    names = [*(f"svhn-{name}" for name in found), "svhn-zoo"]
+    *accuracies, best = (client.get_model_version_by_alias(name, "champion").tags["val_accuracy"] for name in names)
+    assert float(best) == max(map(float, accuracies))
+    ranked = client.search_logged_models(
+        ["0"],
+        datasets=[{"dataset_name": "svhn-test"}],
+        order_by=[{"field_name": "metrics.test_accuracy", "ascending": False, "dataset_name": "svhn-test"}],
+    )
+    assert [model.name for model in ranked] == sorted(
+        found, key=lambda name: -found[name].data.metrics["test_accuracy"]
+    )
 
     # the logged accuracy is what the pulled model has, on raw pixels, in a process without our code
     data = svhn(root)

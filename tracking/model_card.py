@@ -36,7 +36,8 @@ class About:
 
 def datasets_of(record: Record) -> dict[str, Dataset]:
     """Return the data sets of a run by their context: "train", "val", "test"."""
-    return {tag.value: each.dataset for each in record.inputs.dataset_inputs for tag in each.tags}
+    inputs = record.inputs.dataset_inputs if record.inputs else []
+    return {tag.value: each.dataset for each in inputs for tag in each.tags}
 
 
 def model_card(record: Record, about: About, val: HeldOut, val_accuracy: float, uri: str) -> str:
@@ -45,7 +46,7 @@ def model_card(record: Record, about: About, val: HeldOut, val_accuracy: float, 
     val_accuracy: 0..1, of the registered program on `val`; the test accuracy is the run's.
     """
     data, tags, params = datasets_of(record), record.data.tags, record.data.params
-    sizes = {context: json.loads(each.profile)["num_rows"] for context, each in data.items()}
+    sizes = {context: json.loads(each.profile or "{}")["num_rows"] for context, each in data.items()}
     lines = [f"- **Reads:** {val.x.dtype} `(N, {', '.join(map(str, val.x.shape[1:]))})`, {about.reads}"]
     lines.append(f"- **Returns:** {about.returns}")
     if "train" in data:

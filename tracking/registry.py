@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import mlflow
 import numpy as np
 import torch
-from mlflow.entities import LoggedModel, LoggedModelOutput, Metric
+from mlflow.entities import Dataset, LoggedModel, LoggedModelOutput, Metric
 from mlflow.entities import Run as Record
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -54,9 +54,8 @@ def register(run: Run, module: nn.Module, names: tuple[str, ...], val: HeldOut, 
     model = _logged_before(run) or _log(run, record, module, val.x[:2], names[0])
     _link_metrics(run, record, model, val)
     accuracy = cache(lambda uri: _accuracy(uri, val))  # one program under two names is scored once
-    tags = {
-        "val_digest": val.digest, "val_images": len(val.y), "val_accuracy": accuracy(model.model_uri), "run": run.id,
-    }  # fmt: skip
+    ours = accuracy(model.model_uri)
+    tags = {"val_digest": val.digest, "val_images": len(val.y), "val_accuracy": ours, "run": run.id}
     if "train" in (data := datasets_of(record)):
         tags["data_digest"] = data["train"].digest
     if "test_accuracy" in record.data.metrics:
@@ -64,9 +63,9 @@ def register(run: Run, module: nn.Module, names: tuple[str, ...], val: HeldOut, 
     versions = []
     for name in names:
         version = _version_of(run, name) or _create_version(run, name, model, tags)
-        card = model_card(record, about, val, tags["val_accuracy"], f"models:/{name}/{version.version}")
+        card = model_card(record, about, val, ours, f"models:/{name}/{version.version}")
         run.client.update_model_version(name, version.version, card)
-        _compete(run, version, accuracy)
+        _compete(run, version, ours, accuracy)
         versions.append(version)
     return str(versions[0].version)
 
@@ -90,7 +89,7 @@ def _log(run: Run, record: Record, module: nn.Module, example: np.ndarray, name:
     and gives no chance to set the config's device between saving and uploading.
     """
     # pt2 writes dense tensors: channels_last weights would draw a warning each and a copy
-    module = module.to("cpu", memory_format=torch.contiguous_format).eval()
+    module = module.cpu().to(memory_format=torch.contiguous_format).eval()
     with torch.no_grad():
         logits = module(torch.from_numpy(example)).numpy()
     tags = {key: record.data.tags[key] for key in TAGS if key in record.data.tags}
@@ -138,11 +137,11 @@ def _link_metrics(run: Run, record: Record, model: LoggedModel, val: HeldOut) ->
         if context not in ("val", "test"):
             continue
         last = max(run.client.get_metric_history(run.id, key), key=lambda metric: (metric.step, metric.timestamp))
-        source = val if context == "val" else data.get(context)
+        source: HeldOut | Dataset | None = val if context == "val" else data.get(context)
         links.append(
             Metric(
                 key, last.value, last.timestamp, last.step, model_id=model.model_id, run_id=run.id,
-                dataset_name=source and source.name, dataset_digest=source and source.digest,
+                dataset_name=source.name if source else None, dataset_digest=source.digest if source else None,
             )
         )  # fmt: skip
     if links:
@@ -168,21 +167,23 @@ def _create_version(run: Run, name: str, model: LoggedModel, tags: Mapping[str, 
     return run.client.create_model_version(name, model.model_uri, run.id, tags, model_id=model.model_id)
 
 
-def _compete(run: Run, challenger: ModelVersion, accuracy: Callable[[str], float]) -> None:
-    """Move the alias to `challenger` where there is no champion, or one that gets fewer validation examples right."""
+def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable[[str], float]) -> None:
+    """Move the alias to `challenger` where there is no champion, or one that gets fewer validation examples right.
+
+    ours: the challenger's accuracy on those; accuracy: of the model of a URI.
+    """
     name, champion = challenger.name, _champion(run, challenger.name)
     if champion is not None:
         if champion.version == challenger.version:  # an earlier process was killed after it had won
             return
-        uri = f"models:/{name}/{champion.version}"
+        uri, theirs = f"models:/{name}/{champion.version}", None
         try:
-            theirs = accuracy(champion.source)
+            theirs = accuracy(champion.source or uri)
         except Exception as error:  # whatever is wrong with a model of long ago: it was better once, and may be still
             print(f"{uri} stays champion, not compared: {_first_line(error)}", file=sys.stderr)
-            theirs = None
         for key, value in (("champion_version", champion.version), ("champion_accuracy", theirs)):
             run.client.set_model_version_tag(name, challenger.version, key, str(value))
-        if theirs is None or accuracy(challenger.source) <= theirs:
+        if theirs is None or ours <= theirs:
             return
     run.client.set_registered_model_alias(name, CHAMPION, challenger.version)
 
@@ -237,9 +238,9 @@ def _accuracy(uri: str, val: HeldOut) -> float:
     model = _load(uri, val.x.shape[1:], val.x.dtype.name)
     right = 0
     for at in range(0, len(val.y), BATCH):
-        logits = model.predict(val.x[at : at + BATCH])
+        logits: np.ndarray = np.asarray(model.predict(val.x[at : at + BATCH]))
         answers = logits.argmax(1) if logits.ndim > 1 else logits > 0
-        right += int((answers == val.y[at : at + BATCH]).sum())
+        right += int(np.sum(answers == val.y[at : at + BATCH]))
     return right / len(val.y)
 
 
