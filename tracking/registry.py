@@ -1,6 +1,5 @@
 """Registered models: exported with their preprocessing, loadable without this project's code, on any device."""
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,9 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema, TensorSpec
 from torch import nn
 
+from tracking.errors import StoreError
 from tracking.model_card import About, HeldOut, datasets_of, model_card
+from tracking.patience import first_line, http_limits, retry, say, shown_uri
 from tracking.run import Run
 
 CHAMPION = "champion"
@@ -62,7 +63,7 @@ def register(run: Run, module: nn.Module, names: tuple[str, ...], val: HeldOut, 
         tags["test_accuracy"] = record.data.metrics["test_accuracy"]
     versions = []
     for name in names:
-        version = _version_of(run, name) or _create_version(run, name, model, tags)
+        version = _version(run, name, model, tags)
         card = model_card(record, about, val, ours, f"models:/{name}/{version.version}")
         run.client.update_model_version(name, version.version, card)
         _compete(run, version, ours, accuracy)
@@ -151,20 +152,24 @@ def _link_metrics(run: Run, record: Record, model: LoggedModel, val: HeldOut) ->
 # ------------------------------------------------------------------------------------------ versions and champions
 
 
-def _version_of(run: Run, name: str) -> ModelVersion | None:
-    found = run.client.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
-    return found[0] if found else None
-
-
-def _create_version(run: Run, name: str, model: LoggedModel, tags: Mapping[str, object]) -> ModelVersion:
+def _version(run: Run, name: str, model: LoggedModel, tags: Mapping[str, object]) -> ModelVersion:
+    """Return the run's version of `name`; made here where there is none."""
     try:
         run.client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = {key: str(value) for key, value in tags.items()}
-    # model_id: a server refuses a source of which it is not told whose it is
-    return run.client.create_model_version(name, model.model_uri, run.id, tags, model_id=model.model_id)
+    texts, client = {key: str(value) for key, value in tags.items()}, mlflow.MlflowClient()
+
+    def find_or_create() -> ModelVersion:
+        found = client.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
+        if found:
+            return found[0]
+        # model_id: a server refuses a source of which it is not told whose it is
+        return client.create_model_version(name, model.model_uri, run.id, texts, model_id=model.model_id)
+
+    with http_limits(retries=0):  # by itself MLflow's client would ask twice, where an answer is lost
+        return retry(find_or_create)
 
 
 def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable[[str], float]) -> None:
@@ -179,8 +184,10 @@ def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable
         uri, theirs = f"models:/{name}/{champion.version}", None
         try:
             theirs = accuracy(champion.source or uri)
+        except StoreError:
+            raise
         except Exception as error:  # whatever is wrong with a model of long ago: it was better once, and may be still
-            print(f"{uri} stays champion, not compared: {_first_line(error)}", file=sys.stderr)
+            say(f"{uri} stays champion, not compared: {first_line(error)}")
         for key, value in (("champion_version", champion.version), ("champion_accuracy", theirs)):
             run.client.set_model_version_tag(name, challenger.version, key, str(value))
         if theirs is None or ours <= theirs:
@@ -212,31 +219,27 @@ def pull(uri: str, shape: tuple[int, ...], dtype: str) -> tuple[PyFuncModel, dic
     """
     client = mlflow.MlflowClient()
     try:
-        model = _load(uri, shape, dtype)
-    except LookupError as error:
-        raise LookupError(f"{error.args[0]}. {_registered(client)}") from error
+        model = mlflow.pyfunc.load_model(uri)
+    except Exception as error:  # a URI may fail in any library that stands behind it
+        raise LookupError(f"no model {uri!r}: {first_line(error).rstrip('.')}. {_registered(client)}") from error
+    _check_input(model, uri, shape, dtype)
     try:
         return model, client.get_run(model.metadata.run_id).data.tags
     except MlflowException:
         return model, {}
 
 
-def _load(uri: str, shape: tuple[int, ...], dtype: str) -> PyFuncModel:
-    """Return a model that takes arrays (N, *shape) of `dtype`; LookupError, in one line, where there is none."""
-    try:
-        model = mlflow.pyfunc.load_model(uri)
-        schema = model.metadata.get_input_schema()
-    except Exception as error:  # a URI may fail in any library that stands behind it
-        raise LookupError(f"no model {uri!r}: {_first_line(error)}") from error
+def _check_input(model: PyFuncModel, uri: str, shape: tuple[int, ...], dtype: str) -> None:
+    """Raise LookupError, in one line, where `model` does not take arrays (N, *shape) of `dtype`."""
+    schema = model.metadata.get_input_schema()
     if schema is None or schema != Schema([TensorSpec(np.dtype(dtype), (-1, *shape))]):
         raise LookupError(f"{uri!r} takes {schema}, not {dtype} arrays (N, {', '.join(map(str, shape))})")
-    return model
 
 
 def _accuracy(uri: str, val: HeldOut) -> float:
     """Return the share of `val` that the model reads right: a whole number of examples, so equal ones are equal."""
-    model = _load(uri, val.x.shape[1:], val.x.dtype.name)
-    right = 0
+    model, right = retry(lambda: mlflow.pyfunc.load_model(uri)), 0
+    _check_input(model, uri, val.x.shape[1:], val.x.dtype.name)
     for at in range(0, len(val.y), BATCH):
         logits: np.ndarray = np.asarray(model.predict(val.x[at : at + BATCH]))
         answers = logits.argmax(1) if logits.ndim > 1 else logits > 0
@@ -246,9 +249,4 @@ def _accuracy(uri: str, val: HeldOut) -> float:
 
 def _registered(client: mlflow.MlflowClient) -> str:
     names = sorted(model.name for model in client.search_registered_models(max_results=1000))
-    where = mlflow.get_tracking_uri()
-    return f"Registered on {where}: {', '.join(names)}" if names else f"Nothing is registered on {where}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return f"Registered on {shown_uri()}: {', '.join(names)}" if names else f"Nothing is registered on {shown_uri()}"
