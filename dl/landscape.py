@@ -18,6 +18,8 @@ from mpmath.ctx_iv import MPIntervalContext
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
+from dl.tuning import TPE, Space, Uniform
+
 # ------------------------------------------------------------------------------------------ arithmetic
 
 
@@ -37,7 +39,7 @@ iv = MPIntervalContext()  # a context of its own: its precision is nobody else's
 iv.prec = 160
 
 
-def _relu(z):
+def _relu(z: Any) -> Any:
     return iv.mpf([max(z.a, iv.zero).a, max(z.b, iv.zero).b])
 
 
@@ -57,7 +59,11 @@ Function = Callable[[Any, Maths], Any]
 
 def spectra(f: Function, points: Tensor) -> Tensor:
     """Eigenvalues of the Hessian of `f` at each point, ascending: (M, D) -> (M, D), float64."""
-    hessian = jacrev(grad(lambda w: f(w, TENSOR)))  # reverse twice: torch.func.hessian's forward mode loads for 9 s
+
+    def value(w: Tensor) -> Tensor:
+        return f(w, TENSOR)
+
+    hessian = jacrev(grad(value))  # reverse twice: torch.func.hessian's forward mode loads for 9 s
     return torch.linalg.eigvalsh(vmap(hessian)(points.double()))
 
 
@@ -95,7 +101,25 @@ class Witness:
         return self.lower > 0
 
 
-def search(
+Pair = tuple[dict[str, float], float]  # coordinates a0, a1, ..., b0, b1, ... of two points, and their Jensen gap
+
+
+def search_pairs(
+    gap: Callable[[dict], float], space: Space, count: int, seed: int, known: Sequence[Pair]
+) -> list[Pair]:
+    """Bring a search for the largest gap by TPE to `count` pairs, going on from the `known` ones."""
+    tpe, pairs, rng = TPE(space), list(known), np.random.default_rng(seed)
+    for point, found in known:
+        tpe.tell(point, -found)
+    for number, draw in enumerate(rng.integers(2**31 - 1) for _ in range(count)):
+        if number >= len(known):
+            point = tpe.ask(int(draw))
+            pairs.append((point, gap(point)))
+            tpe.tell(point, -pairs[-1][1])
+    return pairs
+
+
+def find_witness(
     f: Function, low: Sequence[float], high: Sequence[float], trials: int, seed: int, device: str = "cpu"
 ) -> Witness:
     """Look for a witness against the convexity of `f` in the box low..high (D numbers each).
@@ -103,30 +127,25 @@ def search(
     `trials` pairs by hyperopt's TPE, the best eight polished by 100 projected steps of Adam up the Jensen gap, then
     rounded to multiples of 1/64 inside the box and proven. ValueError for an empty box or no trials.
     """
-    from hyperopt import Trials, fmin, hp, tpe  # here: all else runs where there is none
-
-    low, high = (torch.as_tensor(v, dtype=torch.float64, device=device) for v in (low, high))
-    if trials < 1 or not bool((low < high).all()):
+    if trials < 1 or not all(a < b for a, b in zip(low, high, strict=True)):
         raise ValueError("a witness search needs at least one trial and a box with low < high")
-    names = [f"{end}{i}" for end in "ab" for i in range(len(low))]
-    bounds = zip(low.repeat(2).tolist(), high.repeat(2).tolist(), strict=True)
-    space = [hp.uniform(name, *bound) for name, bound in zip(names, bounds, strict=True)]
-    history = Trials()
+    bounds = [Uniform(*bound) for bound in zip(low, high, strict=True)]
+    space = {f"{end}{i}": bound for end in "ab" for i, bound in enumerate(bounds)}
 
-    def objective(values) -> float:
-        return -float(jensen_gap(f, *torch.tensor(values, dtype=torch.float64, device=device).reshape(2, -1)))
+    def gap(point: dict[str, float]) -> float:
+        values = [point[name] for name in space]
+        return float(jensen_gap(f, *torch.tensor(values, dtype=torch.float64, device=device).reshape(2, -1)))
 
-    rng = np.random.default_rng(seed)
-    fmin(objective, space, tpe.suggest, trials, trials=history, rstate=rng, show_progressbar=False, verbose=False)
-    values = [[doc["misc"]["vals"][name][0] for name in names] for doc in history.trials]
+    tried = search_pairs(gap, space, trials, seed, [])
+    values = [[point[name] for name in space] for point, _ in tried]
     pairs = torch.tensor(values, dtype=torch.float64, device=device).T.reshape(2, -1, trials)  # (2, D, trials)
-    gaps = -torch.tensor(history.losses(), dtype=torch.float64, device=device)
+    gaps = torch.tensor([found for _, found in tried], dtype=torch.float64, device=device)
 
     best = pairs[..., gaps.topk(min(8, trials)).indices]
-    low, high = low[:, None], high[:, None]
-    candidates = torch.cat([best, _polish(f, best, low, high)], -1)
+    least, most = (torch.tensor([v], dtype=torch.float64, device=device).T for v in (low, high))  # (D, 1)
+    candidates = torch.cat([best, _polish(f, best, least, most)], -1)
     # to multiples of 1/64 within the box: rational numbers that a reader can check
-    candidates = (candidates * 64).round().clamp((low * 64).ceil(), (high * 64).floor()) / 64
+    candidates = (candidates * 64).round().clamp((least * 64).ceil(), (most * 64).floor()) / 64
     a, b = candidates[..., int(jensen_gap(f, *candidates).argmax())].tolist()
     points = torch.cat([pairs[0], pairs[1], pairs.mean(0)], 1).T
     return Witness(tuple(a), tuple(b), *proven_gap(f, a, b), tuple(gaps.tolist()), points)
@@ -151,44 +170,44 @@ POINTS = ((-2.0, 0.5), (-1.0, -1.0), (1.0, 1.5), (2.0, -0.5))
 LABELS = (0.0, 1.0, 1.0, 0.0)
 
 
-def _mean(values: Sequence):
+def _mean(values: Sequence) -> Any:
     return sum(values[1:], values[0]) / len(values)
 
 
-def _ce(z, y, m):
+def _ce(z: Any, y: Any, m: Maths) -> Any:
     return m.softplus(z) - y * z
 
 
-def _mse(z, y, m):
+def _mse(z: Any, y: Any, m: Maths) -> Any:
     error = m.sigmoid(z) - y
     return error * error
 
 
-def _square(z, y, m):
+def _square(z: Any, y: Any, m: Maths) -> Any:
     return (z - y) * (z - y)
 
 
-def ce_of_p(p, m):
+def ce_of_p(p: Any, m: Maths) -> Any:
     """Labels 1 and 0: -(log p_0 + log(1 - p_1))/2."""
     return _mean([-m.log(p[0]), -m.log(1 - p[1])])
 
 
-def mse_of_p(p, m):
+def mse_of_p(p: Any, m: Maths) -> Any:
     """Labels 1 and 0: ((1 - p_0)^2 + p_1^2)/2."""
     return _mean([_square(p[0], 1.0, m), _square(p[1], 0.0, m)])
 
 
-def of_logits(z, m, loss):
+def of_logits(z: Any, m: Maths, loss: Callable) -> Any:
     """Labels 1 and 0."""
     return _mean([loss(z[0], 1.0, m), loss(z[1], 0.0, m)])
 
 
-def of_weights(w, m, loss):
+def of_weights(w: Any, m: Maths, loss: Callable) -> Any:
     """A linear model on POINTS: z = w_0 x_0 + w_1 x_1 + w_2."""
     return _mean([loss(w[0] * x[0] + w[1] * x[1] + w[2], y, m) for x, y in zip(POINTS, LABELS, strict=True)])
 
 
-def of_network(w, m, loss, activation):
+def of_network(w: Any, m: Maths, loss: Callable, activation: Callable) -> Any:
     """One hidden layer of two neurons on the first coordinate of POINTS: 2 weights, 2 biases, 2 weights, 1 bias."""
     losses = []
     for (x, _), y in zip(POINTS, LABELS, strict=True):
@@ -288,7 +307,7 @@ def examine(cell: Cell, trials: int, points: int, seed: int, device: str = "cpu"
     """Search for a witness, and take the Hessian's spectrum at `points` random points besides the search's own."""
     if points < 1:
         raise ValueError("at least one point is needed for the Hessian's spectrum")
-    witness = search(cell.f, cell.low, cell.high, trials, seed, device)
+    witness = find_witness(cell.f, cell.low, cell.high, trials, seed, device)
     rng = torch.Generator().manual_seed(seed)
     low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
     spread = low + (high - low) * torch.rand(points, len(low), generator=rng, dtype=torch.float64)

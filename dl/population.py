@@ -18,15 +18,17 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, islice, product
+from itertools import groupby, islice
 from threading import Lock
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dl.data.split import Data
-from dl.models.mlp import ACTIVATIONS, MLP
+from dl.models.mlp import MLP
+from dl.table1 import Config
 
 EPOCHS = 30
 BATCH = 32
@@ -36,42 +38,6 @@ CPU_MEMBERS = 16  # networks in a stack on a CPU, measured: 8 to 20 are equally 
 SEEDING = Lock()  # torch's global generator is one for all threads: stacks made at once would mix their weights
 
 aten = torch.ops.aten
-
-
-@dataclass(frozen=True)
-class Config:
-    """One row of the search: a network's shape and how it is trained."""
-
-    h1: int
-    h2: int
-    lr: float
-    dropout: float
-    activation: str
-
-    def __post_init__(self):
-        if not (self.h1 > 0 and self.h2 > 0 and self.lr > 0 and 0 <= self.dropout < 1):
-            raise ValueError(f"cannot train {self!r}")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"unknown activation {self.activation!r}; known: {', '.join(ACTIVATIONS)}")
-
-    def __str__(self) -> str:
-        return f"{self.h1}-{self.h2}, lr {self.lr:g}, dropout {self.dropout:g}, {self.activation}"
-
-    def module(self) -> MLP:
-        return MLP(self.h1, self.h2, self.dropout, self.activation)
-
-
-# Table 1 of the document, and its table 2
-TABLE1 = {
-    "h1": (128, 256, 384, 512, 1024),
-    "h2": (16, 20, 24, 28, 32, 64, 128),
-    "lr": (0.1, 0.01, 0.001, 0.0001, 0.00001),
-    "dropout": (0.0, 0.1, 0.2, 0.3),
-    "activation": ("relu", "tanh"),
-}
-TABLE2 = Config(h1=384, h2=24, lr=0.01, dropout=0.0, activation="relu")
-GRID = [Config(*values) for values in product(*TABLE1.values())]  # all 1,400
-PLACE = {config: i for i, config in enumerate(GRID)}
 
 
 @dataclass(frozen=True)
@@ -95,7 +61,9 @@ class History:
     val_accuracy: Tensor
 
 
-def schedule(seed: int, images: int, h1: int, h2: int, device="cpu") -> Iterator[tuple[Tensor, ...]]:
+def schedule(
+    seed: int, images: int, h1: int, h2: int, device: torch.device | str = "cpu"
+) -> Iterator[tuple[Tensor, ...]]:
     """A member's random choices, step after step, without end: a function of its seed and shape alone.
 
     Yields the batch, int64 (32,), and noise in [0, 1) for the hidden layers, float32 (h1, 32) and (h2, 32): a
@@ -133,14 +101,20 @@ class Stack:
     own, `configs[order[c]]`, in which one activation lies together, and in it one learning rate.
     """
 
-    def __init__(self, configs: list[Config], repeats: list[Repeat], device="cpu", dtype=torch.float32):
+    def __init__(
+        self,
+        configs: list[Config],
+        repeats: list[Repeat],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ):
         if len({(c.h1, c.h2) for c in configs}) != 1 or not repeats:
             raise ValueError("a stack wants configurations of one shape and at least one repeat")
         self.order = sorted(range(len(configs)), key=lambda i: (configs[i].activation, configs[i].lr))
         self.configs = [configs[i] for i in self.order]
         self.relus = sum(c.activation == "relu" for c in configs)  # these come first, the rest are tanh
         C, h1, h2 = len(configs), configs[0].h1, configs[0].h2
-        to = {"device": device, "dtype": dtype}
+        to: dict[str, Any] = {"device": device, "dtype": dtype}
 
         self.rates = torch.tensor([c.dropout for c in self.configs], **to).view(C, 1, 1)
         self.scales = 1 / (1 - self.rates)
@@ -162,7 +136,7 @@ class Stack:
 
     def by_rate(self) -> dict[float, list[list[Tensor]]]:
         """For each learning rate, contiguous views of its members' weights, gradients and both moments."""
-        groups = {c.lr: [[], [], [], []] for c in self.configs}
+        groups: dict[float, list[list[Tensor]]] = {c.lr: [[], [], [], []] for c in self.configs}
         start = 0
         for lr, run in groupby(self.configs, key=lambda c: c.lr):
             stop = start + len(list(run))
@@ -268,7 +242,7 @@ class Stack:
 
     def epoch(self) -> Tensor:
         """One pass over the training images: training loss, validation loss and accuracy, (3, R, C)."""
-        total = sum(self.step() for _ in range(self.steps))
+        total = sum((self.step() for _ in range(self.steps)), torch.zeros((), device=self.x.device))
         return torch.stack([total / self.steps, *self.evaluate()])
 
     def fit(self, epochs: int = EPOCHS) -> History:
@@ -321,7 +295,7 @@ def train(
     return History(*curves)
 
 
-def ordinary(config: Config, repeat: Repeat, epochs: int = EPOCHS, dtype=torch.float32) -> MLP:
+def ordinary(config: Config, repeat: Repeat, epochs: int = EPOCHS, dtype: torch.dtype = torch.float32) -> MLP:
     """One network trained as usual, with autograd and `torch.optim.Adam`, on the same random choices.
 
     A member of a `Stack` must agree with it, and is to be faster.

@@ -1,106 +1,16 @@
-"""Table 1 of the document as a search space, hyperopt on it, and what may be said of its best configuration.
+"""What may be said of the best of table 1's configurations, and what a search for it loses.
 
-suggest(history, count)     the next configurations to try: a pure function of the finished trials
 compare(scores, groups)     which configurations cannot be told from the best
 Comparison.ranks(i)         between which ranks configuration i lies
-simulate(table, algo, ...)  a search replayed on a recorded table, without training
+regret(tables, algo, ...)   what searches lose, replayed on recorded tables
 """
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from time import perf_counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from hyperopt import anneal, base, hp, rand, tpe
 
-from dl.population import GRID, PLACE, TABLE1, Config, History, Repeat, train
-
-ALGORITHMS = {"tpe": tpe.suggest, "random": rand.suggest, "anneal": anneal.suggest}
-ATTEMPTS = 5  # draws that may turn out to be known configurations before an unknown one is taken at random
-
-logging.getLogger("hyperopt").setLevel(logging.WARNING)  # it reports every suggestion
-
-
-# ------------------------------------------------------------------------------------------ searching
-
-
-# An ordinal encoding, hp.uniformint over a row's places, found no better configurations: on two recorded tables
-# (40 searches) TPE's regret after 30 and 60 trials was 0.024 and 0.018 nats with it, 0.022 and 0.017 with hp.choice
-# (standard errors 0.0015). It would also draw the ends of each row half as often as the rest.
-TABLE1_SPACE = {name: hp.choice(name, values) for name, values in TABLE1.items()}
-DOMAIN = base.Domain(lambda point: None, TABLE1_SPACE)
-
-
-def suggest(
-    history: Sequence[tuple[Config, float | None]], count: int, algo: str = "tpe", seed: int = 0
-) -> list[Config]:
-    """The next `count` configurations, given every earlier trial and its loss (None: it failed) in order.
-
-    Nothing is remembered between calls: equal history and seed, equal suggestions, so a search resumes from its
-    records alone. Within a batch a configuration that is still to be trained counts as a bad one, as in hyperopt's
-    `fmin(max_queue_len=...)`; none is suggested twice, since it would show the same again. Fewer than `count` come
-    when table 1 is exhausted. KeyError for an unknown algorithm.
-    """
-    trials = base.Trials()
-    for config, loss in history:
-        result = {"status": "fail"} if loss is None else {"status": "ok", "loss": loss}
-        add(trials, places(config), result)
-    known = {config for config, _ in history}
-    chosen = []
-    for number in range(len(history), len(history) + min(count, len(GRID) - len(known))):
-        rng = np.random.default_rng([seed, number])
-        for _ in range(ATTEMPTS):
-            (trial,) = ALGORITHMS[algo]([number], DOMAIN, trials, int(rng.integers(2**31)))
-            drawn = trial["misc"]["vals"]
-            config = Config(*(values[int(drawn[name][0])] for name, values in TABLE1.items()))
-            if config not in known:
-                break
-        else:
-            unknown = [c for c in GRID if c not in known]
-            config = unknown[rng.integers(len(unknown))]
-        add(trials, places(config), {"status": "new"}, base.JOB_STATE_NEW)
-        known.add(config)
-        chosen.append(config)
-    return chosen
-
-
-def places(config: Config) -> dict[str, int]:
-    """Where the configuration stands in each row of table 1."""
-    return {name: values.index(getattr(config, name)) for name, values in TABLE1.items()}
-
-
-def add(trials: base.Trials, values: Mapping[str, float | int], result: dict, state: int = base.JOB_STATE_DONE) -> None:
-    """Enter a trial as hyperopt would have. values: by label, of an `hp.choice` the index."""
-    number = len(trials)
-    vals = {name: [value] for name, value in values.items()}
-    misc = {"tid": number, "cmd": None, "idxs": {name: [number] for name in vals}, "vals": vals}
-    (trial,) = trials.new_trial_docs([number], [None], [result], [misc])
-    trials.insert_trial_docs([trial | {"state": state}])
-    trials.refresh()
-
-
-def try_config(point: dict, report: Callable[[dict], None], repeats: list[Repeat], epochs: int, device: str) -> None:
-    """One configuration on all repeats, a job of dl.engine: reports once, the curves as (repeats, epochs) arrays."""
-    began = perf_counter()
-    history = train([Config(**point)], repeats, epochs, device)
-    curves = {f.name: getattr(history, f.name)[0].numpy() for f in fields(History)}
-    loss = float(curves["val_loss"][:, -1].mean())
-    score = -loss if np.isfinite(loss) else -np.inf
-    report({"epoch": epochs, "score": score, "metrics": curves | {"seconds": perf_counter() - began}})
-
-
-def simulate(table: np.ndarray, algo: str, trials: int, batch: int, seed: int) -> np.ndarray:
-    """Replay a search on recorded losses, (1400,) in GRID's order: the incumbent after each trial, (trials,) ints."""
-    history: list[tuple[Config, float | None]] = []
-    while len(history) < trials:
-        for config in suggest(history, min(batch, trials - len(history)), algo, seed):
-            loss = table[PLACE[config]]
-            history.append((config, float(loss) if np.isfinite(loss) else None))
-    visited = np.array([PLACE[config] for config, _ in history])
-    seen = np.where(np.isfinite(table), table, np.inf)[visited]
-    best = [int(np.argmin(seen[: n + 1])) for n in range(trials)]
-    return visited[best]
+from dl.table1 import Config, simulate
 
 
 @dataclass(frozen=True)
@@ -202,8 +112,8 @@ def compare(
     best = np.zeros(C, bool)
     for group in range(len(size)):
         members = np.flatnonzero(member == group)
-        critical = np.quantile(-studentised(*noise, members[0]).min(1), level)
-        for i in members:
+        critical = np.quantile(-studentised(*noise, int(members[0])).min(1), level)
+        for i in map(int, members):
             best[i] = -studentised(mean, variance, i).min() <= critical
     return Comparison(mean, np.sqrt(variance), best, level, noise)
 

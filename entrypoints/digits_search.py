@@ -34,26 +34,16 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
-from dl import claims
-from dl import engine as engines
+from dl import claims, tuning
 from dl.data.digits import digits, resplit
 from dl.data.split import Data
 from dl.device import pick_device
 from dl.models import Raw
+from dl.models.jobs import try_config
 from dl.plots import digits as plots
-from dl.population import GRID, TABLE1, TABLE2, Config, History, Repeat, Stack, ordinary, train
-from dl.search import (
-    ALGORITHMS,
-    TABLE1_SPACE,
-    Comparison,
-    Regret,
-    compare,
-    grid_regret,
-    noise_groups,
-    regret,
-    suggest,
-    try_config,
-)
+from dl.population import History, Repeat, Stack, ordinary, train
+from dl.ranking import Comparison, Regret, compare, grid_regret, noise_groups, regret
+from dl.table1 import ALGORITHMS, GRID, TABLE1, TABLE1_SPACE, TABLE2, Config, suggest
 from entrypoints.options import Command, engine_options
 from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
@@ -65,7 +55,6 @@ from tracking.store import connect, find
 FINALISTS = 5  # run again on as many new splits before one is named
 SEEDS = 5  # of the winner
 SIMULATED = 50, 100  # searches replayed on the table, and their trials
-ALGORITHMS_SHOWN = ("tpe", "random")  # on the table; annealing is there for who wants it
 SPACE = json.dumps(TABLE1)
 STATUS = {True: "FINISHED", False: "FAILED"}
 ABOUT = About(
@@ -113,7 +102,7 @@ QUESTION_3 = Question(
 
 @click.command(cls=Command, help=__doc__)
 @click.option("--trials", type=click.IntRange(1, len(GRID)), default=Plan.trials, show_default=True)
-@click.option("--algo", type=click.Choice(list(ALGORITHMS)), default=Plan.algo, show_default=True)
+@click.option("--algo", type=click.Choice(ALGORITHMS), default=Plan.algo, show_default=True)
 @click.option(
     "--batch", type=click.IntRange(1), default=Plan.batch, show_default=True, help="Trials suggested at once."
 )
@@ -144,13 +133,13 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
     if engine == "ray" and "batch" in changed and not resume:
         raise click.UsageError("--batch would do nothing: on Ray trials are suggested one by one")
     try:
-        cluster = engines.pick(engine, cpus_per_trial, gpus_per_trial, device)
+        cluster = tuning.pick_cluster(engine, cpus_per_trial, gpus_per_trial, device)
         device = str(pick_device(device, mps=False))
         plan = reopen(resume) if resume else Plan(**plan)
         if cluster and plan.algo != "tpe":
             raise ValueError(f"--engine ray searches with tpe, not with {plan.algo}")
         if cluster:
-            engines.connect(cluster)
+            tuning.init_ray(cluster)
     except (ValueError, LookupError, ConnectionError) as error:
         raise click.UsageError(str(error.args[0])) from error
     data = digits()
@@ -191,6 +180,8 @@ def reopen(run_id: str) -> Plan:
         raise LookupError(f"run {run_id} searched another space than table 1: {tags.get('table1')}")
     if record.info.status == "FINISHED":
         raise LookupError(f"run {run_id} is finished: there is nothing to resume")
+    if params["algo"] not in ALGORITHMS:
+        raise LookupError(f"run {run_id} searches with {params['algo']}, which is no more: start a new run")
     return Plan(**{f.name: type(f.default)(params[f.name]) for f in fields(Plan)})
 
 
@@ -203,7 +194,7 @@ def repeats_of(data: Data, plan: Plan, first: int, count: int) -> list[Repeat]:
 # ------------------------------------------------------------------------------------------ the search
 
 
-def search(run: Run, plan: Plan, data: Data, device: str, cluster: engines.Cluster | None) -> str:
+def search(run: Run, plan: Plan, data: Data, device: str, cluster: tuning.Cluster | None) -> str:
     """Search, check the finalists, train and register the winner; returns the answer in Markdown."""
     repeats = repeats_of(data, plan, 0, plan.repeats)
     finished = recall(run)
@@ -217,7 +208,7 @@ def search(run: Run, plan: Plan, data: Data, device: str, cluster: engines.Clust
     best = leaders(trials)
     if not best:
         errors = [child.data.tags.get("error", "no score") for child in run.children("trial")]
-        raise click.ClickException(engines.no_result(errors))
+        raise click.ClickException(tuning.explain_failure(errors))
     finalists = best + [TABLE2] * (TABLE2 not in best)
     new = repeats_of(data, plan, 500, FINALISTS)
     again = record(run, "rerun", finalists, range(len(finalists)), new, plan.epochs, device)[1]
@@ -286,30 +277,31 @@ def try_in_batches(run: Run, plan: Plan, finished: Finished, repeats: list[Repea
 
 
 def try_on_ray(
-    run: Run, plan: Plan, finished: Finished, repeats: list[Repeat], cluster: engines.Cluster, bar: tqdm
+    run: Run, plan: Plan, finished: Finished, repeats: list[Repeat], cluster: tuning.Cluster, bar: tqdm
 ) -> Finished:
     """The trials that are missing from `finished`, each a Ray Tune trial: one configuration on all repeats."""
 
     class Log:
         curves: ClassVar[dict] = {}
 
-        def began(self, trial: engines.Trial) -> None: ...
+        def began(self, trial: tuning.Trial) -> None: ...
 
-        def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
+        def epoch(self, trial: tuning.Trial, epoch: int, metrics: dict) -> None:
             self.curves[trial.number] = metrics
 
-        def ended(self, trial: engines.Trial) -> None:
+        def ended(self, trial: tuning.Trial) -> None:
             curves, config = self.curves.pop(trial.number, {}), Config(**trial.point)
             seconds = curves.pop("seconds", 0.0)
             write(run, "trial", trial.number, config, curves, repeats, seconds, trial.error, {"trial_id": trial.id})
             bar.update()
 
     known = [
-        engines.Trial(n, asdict(config), {plan.epochs: -np.inf if loss is None else -loss}, over=True)
+        tuning.Trial(n, asdict(config), {plan.epochs: -np.inf if loss is None else -loss}, over=True)
         for n, (config, loss) in finished.items()
     ]
     job = partial(try_config, repeats=repeats, epochs=plan.epochs, device=cluster.device)
-    trials = engines.search(job, TABLE1_SPACE, known, plan.trials, Log(), seed=plan.seed, cluster=cluster)
+    search = tuning.Search(TABLE1_SPACE, plan.trials, seed=plan.seed)
+    trials = tuning.run_search(job, search, known, Log(), cluster)
     return {t.number: (Config(**t.point), None if t.score in (None, -np.inf) else -t.score) for t in trials}
 
 
@@ -556,7 +548,7 @@ def simulations(run: Run, whole: History, plan: Plan) -> tuple[dict[str, Regret]
     """Regret of TPE and of random search, and of the whole grid, (repeats,)."""
     tables = whole.val_loss[..., -1].T.numpy()  # (R, 1400)
     runs, trials = SIMULATED
-    curves = {algo: regret(tables, algo, trials, plan.batch, runs) for algo in ALGORITHMS_SHOWN}
+    curves = {algo: regret(tables, algo, trials, plan.batch, runs) for algo in ALGORITHMS}
     floor = grid_regret(tables)
     run.figure("regret.png", plots.regret(curves, floor))
     for algo, values in curves.items():

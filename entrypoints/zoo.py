@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
@@ -20,8 +20,7 @@ import torch.distributed as dist
 from mlflow.entities import Run as Record
 from tqdm import tqdm
 
-from dl import claims
-from dl import engine as engines
+from dl import claims, tuning
 from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.device import pick_device, training_precision
@@ -48,7 +47,9 @@ def run_zoo(resume: str, asked: dict) -> None:
     options = asked | decided(before) if before else asked
     names, seeds = pick_networks(options["models"]), range(options["seed"], options["seed"] + options["seeds"])
     try:
-        cluster = engines.pick(*(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device")))
+        cluster = tuning.pick_cluster(
+            *(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device"))
+        )
         device = pick_device(cluster.device if cluster else options["device"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -73,14 +74,14 @@ def run_zoo(resume: str, asked: dict) -> None:
         if options["images"] > len(data.train):
             raise click.UsageError(f"--images {options['images']}: {data.name} has {len(data.train)} to train on")
         if cluster:
-            reach(cluster)
+            init_ray(cluster)
         spaces = spaces_of(plans, options["search"])
         if before:
             check(before, data, spaces)
         if rank:
             follow(plans, data, device)
         else:
-            search = Search(options["search"], spaces, cluster)
+            search = RecipeSearch(options["search"], spaces, cluster)
             lead(plans, data, device, preset, recipe, before, recorded(before, asked), search)
 
 
@@ -92,7 +93,7 @@ def lead(
     recipe: str,
     before: Record | None,
     asked: dict,
-    search: "Search",
+    search: "RecipeSearch",
 ) -> None:
     """The whole run, and all that is written; of several processes the first one does this."""
     tags = {
@@ -108,7 +109,7 @@ def lead(
         click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
         went_in(run, data)
         searched = {
-            entry: look(run, entry, repeats, data, folder, device, search)
+            entry: search_recipe(run, entry, repeats, data, folder, device, search)
             for entry, repeats in plans.items()
             if search.count and shipped(entry)
         }
@@ -323,16 +324,16 @@ def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> No
 
 
 @dataclass(frozen=True)
-class Search:
+class RecipeSearch:
     count: int  # trials a network; 0: none
     spaces: dict[str, str]  # digest of each network's space
-    cluster: engines.Cluster | None
+    cluster: tuning.Cluster | None
 
 
-def reach(cluster: engines.Cluster) -> None:
+def init_ray(cluster: tuning.Cluster) -> None:
     """ClickException where it cannot be reached, or is too small for one trial."""
     try:
-        engines.connect(cluster)
+        tuning.init_ray(cluster)
     except (ValueError, ConnectionError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -346,7 +347,7 @@ def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
         found = {name: space(shortened(repeats[0])) for name, repeats in searched.items()}
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--search") from error
-    return {name: engines.digest({key: str(value) for key, value in each.items()}) for name, each in found.items()}
+    return {name: tuning.fingerprint(each) for name, each in found.items()}
 
 
 @dataclass(frozen=True)
@@ -358,35 +359,35 @@ class Searched:
     error: str = ""  # where every trial failed, of what
 
 
-def look(
-    run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: Search
+def search_recipe(
+    run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: RecipeSearch
 ) -> Searched:
     """Search for a better recipe for a network, and keep what is on record of an earlier search of this run."""
     title, short = title_of(name), shortened(repeats[0])
-    expressions = space(short)
-    shipped = {key: getattr(short.recipe, key) for key in expressions}
-    work = {"data": replace(data, test=data.val), "device": device.type, "folder": folder / f"{name}-trials"}
-    job = partial(try_recipe, plan=short, **work)
+    dimensions = space(short)
+    shipped = {key: getattr(short.recipe, key) for key in dimensions}
+    checkpoints = folder / f"{name}-trials"
+    job = partial(try_recipe, plan=short, data=replace(data, test=data.val), device=device.type, folder=checkpoints)
 
-    def say(trial: engines.Trial) -> None:
+    def say(trial: tuning.Trial) -> None:
         end = trial.error or f"validation accuracy {trial.score:.1%} after {max(trial.scores)} epochs"
         click.echo(f"{title} trial {trial.number}: {end}" + (", stopped early" if trial.stopped else ""))
 
-    def params(point: dict) -> dict:
+    def params(point: Mapping) -> dict:
         return asdict(with_point(short, point).recipe)
 
     with recording(run, f"svhn_zoo / {name}", {"network": name}, params, say) as log:
-        known = [engines.Trial(**row) for row in log.recall(shipped)]
-        seed, epochs = short.recipe.seed, short.recipe.epochs
-        trials = engines.search(job, expressions, known, search.count, log, epochs, shipped, seed, search.cluster)
-    shutil.rmtree(work["folder"], ignore_errors=True)
+        known = [tuning.Trial(**row) for row in log.recall(shipped)]
+        what = tuning.Search(dimensions, search.count, short.recipe.epochs, shipped, short.recipe.seed)
+        trials = tuning.run_search(job, what, known, log, search.cluster)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     whole = [trial for trial in trials if trial.score is not None and not trial.stopped]
     if not whole:
         errors = [trial.error for trial in trials if trial.error]
-        error = engines.no_result(errors) if len(errors) == len(trials) else ""
+        error = tuning.explain_failure(errors) if len(errors) == len(trials) else ""
         why = error or f"no trial was trained to its end, {len(errors)} failed and the others were stopped early"
         return Searched({"": repeats}, f"{title}, search for a recipe: {why}. The shipped recipe goes on.", error)
-    best = max(whole, key=lambda trial: trial.score)
+    best = max(whole, key=lambda trial: trial.scores[max(trial.scores)])
     if best.point == shipped:
         return Searched({"": repeats})
     return Searched({"": repeats, "found": [with_point(plan, best.point) for plan in repeats]})
@@ -418,7 +419,7 @@ def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained
 
 
 def train_on_ray(
-    run: Run, contests: dict[str, dict[str, list[Plan]]], data: Data, folder: Path, cluster: engines.Cluster
+    run: Run, contests: dict[str, dict[str, list[Plan]]], data: Data, folder: Path, cluster: tuning.Cluster
 ) -> dict[str, "Trained"]:
     """Train all networks side by side, each up to the checkpoint of its last epoch, from which `train` goes on.
 
@@ -434,9 +435,11 @@ def train_on_ray(
 
     class Log:
         def __init__(self, stack: ExitStack):
-            self.stack, self.open, self.history = stack, {}, {}
+            self.stack = stack
+            self.open: dict[int, tuple[Run, ExitStack]] = {}
+            self.history: dict[int, list[Epoch]] = {}
 
-        def began(self, trial: engines.Trial) -> None:
+        def began(self, trial: tuning.Trial) -> None:
             name, recipe, _, plan = jobs[trial.point["network"]]
             stack = self.stack.enter_context(ExitStack())
             tags = {"kind": "network", "network": name.partition(" / ")[0], "trial_id": trial.id}
@@ -445,12 +448,12 @@ def train_on_ray(
             self.open[trial.number] = network, stack
             self.history[trial.number] = []
 
-        def epoch(self, trial: engines.Trial, epoch: int, metrics: dict) -> None:
+        def epoch(self, trial: tuning.Trial, epoch: int, metrics: Mapping) -> None:
             self.open[trial.number][0].metrics(metrics, epoch)
             whole = jobs[trial.point["network"]][3].recipe.batch_size  # where memory was short, only the worker knows
             self.history[trial.number].append(Epoch(epoch, **metrics, micro_batch=whole))
 
-        def ended(self, trial: engines.Trial) -> None:
+        def ended(self, trial: tuning.Trial) -> None:
             child, stack = self.open.pop(trial.number)
             if trial.error:
                 name, recipe, number, plan = jobs[trial.point["network"]]
@@ -471,7 +474,7 @@ def train_on_ray(
     plans = {key: plan for key, (*_, plan) in jobs.items()}
     job = partial(train_plan, plans=plans, data=replace(data, test=data.val), device=cluster.device, folder=folder)
     with ExitStack() as stack:
-        engines.spread(job, [{"network": key} for key in plans], Log(stack), cluster)
+        tuning.run_points(job, [{"network": key} for key in plans], Log(stack), cluster)
     run.reread()
     return lost
 

@@ -14,7 +14,8 @@ from dl.data.split import Split
 from dl.logistic.descent import Descent, descend
 from dl.logistic.race import goals
 from dl.models import ZOO, Raw
-from dl.population import Config, Repeat, Stack
+from dl.population import Repeat, Stack
+from dl.table1 import Config
 from dl.train import Recipe, fit
 
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 
 from dl.data.digits import digits
-from dl.population import GRID, TABLE2, Config, History
-from dl.search import suggest
+from dl.population import History
+from dl.table1 import GRID, TABLE2, Config, suggest
 from entrypoints import digits_search
 from entrypoints.digits_search import SPACE, Plan, recall
 from tracking.run import start
@@ -163,7 +163,7 @@ def test_the_exhaustive_mode_logs_tables_figures_and_verdicts(store, monkeypatch
 
     monkeypatch.setattr(digits_search, "train", fake)
     monkeypatch.setattr(digits_search, "SIMULATED", (2, 100))
-    monkeypatch.setattr(digits_search, "ALGORITHMS_SHOWN", ("random",))
+    monkeypatch.setattr(digits_search, "ALGORITHMS", ("random",))
     monkeypatch.setattr(digits_search, "usual_seconds", lambda *_: 1.0)
     result = invoke("--exhaustive", "True", "--repeats", "2", "--epochs", "1")
     assert result.exit_code == 0, result.output

@@ -15,13 +15,15 @@ from dl.landscape import (
     Cell,
     cells,
     examine,
+    find_witness,
     iv,
     jensen_gap,
     proven_gap,
-    search,
+    search_pairs,
     spectra,
 )
 from dl.logistic.optimum import is_separable
+from dl.tuning import Uniform
 
 CE, MSE, REAL = LOSSES
 CONVEX = {(CE, "p"), (CE, "logit"), (CE, "logistic weights"), (MSE, "p"), (REAL, "linear-regression weights")}
@@ -79,7 +81,7 @@ def test_the_witness_of_the_deep_linear_network_by_fractions(findings):
 
 def test_search_is_deterministic():
     cell = cells()[3]
-    one, two = (search(cell.f, cell.low, cell.high, 5, seed=2) for _ in range(2))
+    one, two = (find_witness(cell.f, cell.low, cell.high, 5, seed=2) for _ in range(2))
     assert (one.a, one.b, one.lower, one.gaps) == (two.a, two.b, two.lower, two.gaps)
 
 
@@ -141,11 +143,22 @@ def test_no_line_separates_the_table_s_points():
     assert not is_separable(x[:, [0, 2]], torch.tensor(LABELS))
 
 
+@pytest.mark.parametrize("cut", [0, 1, 20, 27])
+def test_a_search_goes_on_from_its_records_as_if_never_interrupted(cut):
+    space = {"a0": Uniform(-1, 1), "b0": Uniform(-1, 3)}
+
+    def gap(point):
+        return -((point["a0"] - 0.3) ** 2) - (point["b0"] - 0.5) ** 2
+
+    whole = search_pairs(gap, space, 28, 3, [])
+    assert search_pairs(gap, space, 28, 3, whole[:cut]) == whole
+
+
 def test_bad_searches_are_refused():
     f = cells()[0].f
     with pytest.raises(ValueError, match="at least one trial"):
-        search(f, (0.0,), (1.0,), 0, 0)
+        find_witness(f, (0.0,), (1.0,), 0, 0)
     with pytest.raises(ValueError, match="low < high"):
-        search(f, (1.0, 1.0), (1.0, 2.0), 3, 0)
+        find_witness(f, (1.0, 1.0), (1.0, 2.0), 3, 0)
     with pytest.raises(ValueError, match="at least one point"):
         examine(cells()[0], 1, 0, 0)

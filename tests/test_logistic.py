@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dl.logistic.descent import STARTS, Descent, descend, initial_weights
-from dl.logistic.learning_rates import tune
+from dl.logistic.learning_rates import RateSearch, tune
 from dl.logistic.losses import LOSSES, corner_gradients, residual, slope_in_p
 from dl.logistic.model import Logistic
 from dl.logistic.optimum import best_accuracy, hessian, is_separable, newton_optimum, sklearn_gap, uniqueness
@@ -248,14 +248,24 @@ def test_twenty_seeds_in_one_direction_are_beyond_chance():
 
 def test_tuning_finds_the_best_rate_of_each_group_within_bounds():
     targets = np.array([[0.1], [30.0]])
-    histories = tune(lambda lrs: np.log10(lrs / targets) ** 2, 2, 1e-3, 1e3, trials=24, seed=0)
-    again = tune(lambda lrs: np.log10(lrs / targets) ** 2, 2, 1e-3, 1e3, trials=24, seed=0)
-    assert histories == again
+    search = RateSearch(1e-3, 1e3, trials=24, seed=0)
+    histories = tune(lambda lrs: np.log10(lrs / targets) ** 2, search, [[], []])
+    assert histories == tune(lambda lrs: np.log10(lrs / targets) ** 2, search, [[], []])
     for history, target in zip(histories, targets[:, 0], strict=True):
         assert len(history) == 24
         assert all(1e-3 <= lr <= 1e3 for lr, _ in history)
         best = min(history, key=lambda trial: trial[1])[0]
         assert abs(math.log10(best / target)) < 0.4
+
+
+@pytest.mark.parametrize("cut", [0, 4, 12, 16])
+def test_tuning_goes_on_from_its_records_as_if_never_interrupted(cut):
+    def evaluate(lrs):
+        return np.log10(lrs / np.array([[0.1], [30.0], [2.0]])) ** 2
+
+    search = RateSearch(1e-3, 1e3, trials=18, seed=4)
+    whole = tune(evaluate, search, [[], [], []])
+    assert tune(evaluate, search, [history[:cut] for history in whole]) == whole
 
 
 def test_a_problem_is_tuned_on_other_seeds_than_it_races():

@@ -69,6 +69,12 @@ def test_imports_run_one_way(folder, forbidden):
         assert not imported(path) & forbidden - allowed, path
 
 
+@pytest.mark.parametrize(("package", "only"), [("hyperopt", "dl/tuning/tpe.py"), ("ray", "dl/tuning/cluster.py")])
+def test_one_file_alone_drives_a_search_package(package, only):
+    files = [path for folder in ("dl", "entrypoints", "tracking") for path in (ROOT / folder).rglob("*.py")]
+    assert {str(path.relative_to(ROOT)) for path in files if package in imported(path)} == {only}
+
+
 @pytest.mark.parametrize("name", ["svhn_zoo", "loss_surfaces", "report", "benchmark"])
 def test_help_waits_for_no_heavy_import(name):
     code = f"import sys, {module_of(name)}; print({{'torch', 'mlflow', 'numpy', 'ray'}} & set(sys.modules))"

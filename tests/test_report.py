@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 from dl.claims import CLAIMS
-from dl.population import GRID, TABLE1, TABLE2
+from dl.table1 import GRID, TABLE1, TABLE2
 from entrypoints.report.__main__ import main
 from entrypoints.report.pages import QUESTIONS, write_pages
 from tests.test_project import ENTRIES

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 
 from dl.claims import MNIST, judge_q3_data, judge_q3_table2
-from dl.population import GRID, PLACE, TABLE1, TABLE2
-from dl.search import (
-    ALGORITHMS,
-    compare,
-    grid_regret,
-    noise_groups,
-    regret,
-    simulate,
-    suggest,
-)
+from dl.ranking import compare, grid_regret, noise_groups, regret
+from dl.table1 import ALGORITHMS, GRID, PLACE, TABLE1, TABLE2, simulate, suggest
 
 
 def bowl(config) -> float:
@@ -67,6 +59,18 @@ def test_nothing_is_suggested_twice_and_the_table_can_be_exhausted():
     assert set(suggest(history, 10, "random")) == set(GRID[1397:])
     assert suggest([(config, 1.0) for config in GRID], 1, "random") == []
     assert len(set(suggest([], 100, "random"))) == 100
+
+
+@pytest.mark.parametrize("cut", [0, 6, 18, 24])
+def test_a_search_goes_on_from_its_records_as_if_never_interrupted(cut):
+    def search(known):
+        history = list(known)
+        while len(history) < 30:
+            history += [(config, bowl(config)) for config in suggest(history, 6, "tpe", 1)]
+        return history
+
+    whole = search([])
+    assert search(whole[:cut]) == whole
 
 
 def test_failed_trials_count_as_bad_ones():

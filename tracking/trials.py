@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 from tracking.run import Run
 
@@ -11,7 +12,7 @@ OVER = ("FINISHED", "FAILED")  # KILLED: a trial to take up again
 class Trials:
     """Child runs of `run`, one a trial; made by `recording`.
 
-    A trial has number, point, scores, stopped, error and id (see dl.engine); `number` is the key of its child run.
+    A trial has number, point, scores, stopped, error and id (see dl.tuning); `number` is the key of its child run.
     tags: what sets these trials apart from others of the run. params: point -> what to log as parameters, the point's
     own values among it. metric: what the scores are, by the name under which the epochs have it.
     """
@@ -22,7 +23,7 @@ class Trials:
         name: str,
         tags: Mapping[str, object],
         params: Callable[[Mapping], Mapping[str, object]],
-        on_end: Callable[[object], None],
+        on_end: Callable[[Any], None],
         metric: str,
         stack: ExitStack,
     ):
@@ -31,7 +32,7 @@ class Trials:
         self._on_end = on_end
         self._open: dict[int, tuple[Run, ExitStack]] = {}
 
-    def recall(self, like: Mapping[str, object]) -> list[dict]:
+    def recall(self, like: Mapping[str, Any]) -> list[dict]:
         """What is on record, as keywords of a trial; `like` is a point and gives the types."""
         found = []
         for child in self.run.children("trial"):
@@ -52,7 +53,7 @@ class Trials:
             )
         return found
 
-    def began(self, trial) -> None:
+    def began(self, trial: Any) -> None:
         stack = self._stack.enter_context(ExitStack())
         child = stack.enter_context(
             self.run.child(
@@ -65,10 +66,10 @@ class Trials:
             child.tags({"trial_id": trial.id})
         self._open[trial.number] = child, stack
 
-    def epoch(self, trial, epoch: int, metrics: Mapping[str, float]) -> None:
+    def epoch(self, trial: Any, epoch: int, metrics: Mapping[str, float]) -> None:
         self._open[trial.number][0].metrics(metrics, epoch)
 
-    def ended(self, trial) -> None:
+    def ended(self, trial: Any) -> None:
         child, stack = self._open.pop(trial.number)
         if trial.stopped:
             child.tags({"stopped_early": f"after epoch {max(trial.scores)}"})
@@ -92,7 +93,7 @@ def recording(
     name: str,
     tags: Mapping[str, object],
     params: Callable[[Mapping], Mapping[str, object]],
-    on_end: Callable[[object], None] = lambda trial: None,
+    on_end: Callable[[Any], None] = lambda trial: None,
     metric: str = "val_accuracy",
 ) -> Iterator[Trials]:
     """Trials that end with this block at the latest; those still running are KILLED, whatever ended it."""

@@ -1,45 +1,53 @@
-"""hyperopt's search for a loss's own best learning rate."""
+"""TPE's search for a loss's own best learning rate."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+from dl.tuning import TPE, LogUniform
+
+AT_ONCE = 4  # learning rates that a search suggests before it hears of any of them
+
+RateTrials = list[tuple[float, float]]  # (learning rate, objective), in the order tried
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """What decides a search for a learning rate, log-uniform from lr_min to lr_max."""
+
+    lr_min: float
+    lr_max: float
+    trials: int
+    seed: int
+
+    def suggest(self, history: RateTrials, group: int, groups: int) -> list[float]:
+        """Return the next learning rates of one of `groups` searches, AT_ONCE at most, given its earlier trials.
+
+        The first third is random (Bergstra et al., NeurIPS 2011).
+        """
+        tpe = TPE({"lr": LogUniform(self.lr_min, self.lr_max)}, startup=max(1, self.trials // 3))
+        for lr, objective in history:
+            tpe.tell({"lr": lr}, objective)
+        numbers = range(len(history), min(len(history) + AT_ONCE, self.trials))
+        return [tpe.ask((self.seed * groups + group) * self.trials + number)["lr"] for number in numbers]
 
 
 def tune(
     evaluate: Callable[[np.ndarray], np.ndarray],
-    groups: int,
-    lr_min: float,
-    lr_max: float,
-    trials: int,
-    seed: int,
-    batch: int = 4,
+    search: RateSearch,
+    known: Sequence[RateTrials],
     on_batch: Callable[[], None] = lambda: None,
-) -> list[list[tuple[float, float]]]:
-    """Run `groups` independent TPE searches over log-uniform learning rates, their trials evaluated together.
+) -> list[RateTrials]:
+    """Run independent TPE searches, one for each item of `known`, their trials evaluated together.
 
-    evaluate: learning rates (groups, K) -> objectives (groups, K), lower is better. Returns each group's
-    (lr, objective) in the order tried. The first third is random (Bergstra et al., NeurIPS 2011).
+    evaluate: learning rates (groups, K) -> objectives (groups, K), lower is better. known: the earlier trials of each
+    group, equally many, behind which its search goes on as if never interrupted. Returns all trials of each group.
     """
-    from hyperopt import JOB_STATE_DONE, STATUS_OK, Trials, hp, tpe  # here: all else runs where there is none
-    from hyperopt.base import Domain
-
-    space = hp.loguniform("lr", math.log(lr_min), math.log(lr_max))
-    domain, histories = Domain(lambda lr: None, space), [Trials() for _ in range(groups)]
-    for done in range(0, trials, batch):
-        asked = []
-        for group, history in enumerate(histories):
-            docs = []
-            for k in range(done, min(done + batch, trials)):  # one call each: suggest() answers one id at a time
-                key = (seed * groups + group) * trials + k
-                docs += tpe.suggest([k], domain, history, key, n_startup_jobs=max(1, trials // 3), verbose=False)
-            asked.append(docs)
-        objectives = evaluate(np.array([[doc["misc"]["vals"]["lr"][0] for doc in docs] for docs in asked]))
-        for history, docs, row in zip(histories, asked, objectives, strict=True):
-            for doc, objective in zip(docs, row, strict=True):
-                doc["result"] = {"loss": float(objective), "status": STATUS_OK}
-                doc["state"] = JOB_STATE_DONE
-            history.insert_trial_docs(docs)
-            history.refresh()
+    histories = [list(trials) for trials in known]
+    while len(histories[0]) < search.trials:
+        lrs = [search.suggest(history, group, len(histories)) for group, history in enumerate(histories)]
+        for history, asked, row in zip(histories, lrs, evaluate(np.array(lrs)), strict=True):
+            history += zip(asked, map(float, row), strict=True)
         on_batch()
-    return [[(doc["misc"]["vals"]["lr"][0], doc["result"]["loss"]) for doc in history.trials] for history in histories]
+    return histories

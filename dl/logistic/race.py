@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dl.logistic.descent import STARTS, Descent, Trace, descend, initial_weights
-from dl.logistic.learning_rates import tune
+from dl.logistic.learning_rates import RateSearch, RateTrials, tune
 from dl.logistic.optimum import best_accuracy
 from dl.logistic.problems import Problem
 
@@ -66,7 +66,7 @@ class PreparedProblem:
         how = Descent(loss, race.steps, None if optimiser == "GD" else race.batch, race.seed)
         return descend(self.x, self.y, lr, start, how)
 
-    def tune(self, race: Race, loss: str, optimiser: str, on_batch=lambda: None) -> list[list[tuple[float, float]]]:
+    def tune(self, race: Race, loss: str, optimiser: str, on_batch=lambda: None) -> list[RateTrials]:
         """Return, for each start, the trials (lr, objective) of its own TPE search, on other seeds than the race's."""
 
         rehearsal = replace(race, seeds=race.tuning_seeds, seed=race.seed + 1_000_003)
@@ -75,7 +75,8 @@ class PreparedProblem:
             trace = self.descend(rehearsal, loss, optimiser, lrs)
             return mean_log_steps(trace, self.best).reshape(lrs.shape)
 
-        return tune(evaluate, len(STARTS), race.lr_min, race.lr_max, race.trials, race.seed, on_batch=on_batch)
+        search = RateSearch(race.lr_min, race.lr_max, race.trials, race.seed)
+        return tune(evaluate, search, [[] for _ in STARTS], on_batch)
 
 
 def goals(trace: Trace, best: float) -> dict[str, Tensor]:

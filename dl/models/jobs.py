@@ -1,19 +1,25 @@
-"""Networks as jobs of dl.engine: what a worker trains, here or on another machine."""
+"""Networks as jobs of dl.tuning: what a worker trains, here or on another machine."""
 
 import math
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from dl.checkpoint import Checkpoints
 from dl.data.split import Data
-from dl.engine import digest
 from dl.models.document import load_weights
 from dl.models.plan import Plan
 from dl.models.raw import Raw
+from dl.population import History, Repeat
+from dl.population import train as train_stacked
+from dl.table1 import Config
 from dl.train import Epoch, fit
+from dl.tuning import short_hash
 
 
 def build(plan: Plan, data: Data) -> tuple[Raw, str | None]:
@@ -42,14 +48,14 @@ def with_point(plan: Plan, point: Mapping) -> Plan:
     return replace(plan, recipe=replace(plan.recipe, **point))
 
 
-def train_plan(point: dict, report: Callable[[dict], None], plans: Mapping[str, Plan], **work) -> None:
+def train_plan(point: dict, report: Callable[[dict], None], plans: Mapping[str, Plan], **work: Any) -> None:
     """Train plans[point["network"]]; `work` as of `train`."""
     train(plans[point["network"]], report, name=point["network"], **work)
 
 
-def try_recipe(point: dict, report: Callable[[dict], None], plan: Plan, **work) -> None:
+def try_recipe(point: dict, report: Callable[[dict], None], plan: Plan, **work: Any) -> None:
     """Train `plan` with the recipe of `point`; `work` as of `train`."""
-    train(with_point(plan, point), report, name=digest(point), **work)
+    train(with_point(plan, point), report, name=short_hash(point), **work)
 
 
 def train(plan: Plan, report: Callable[[dict], None], name: str, data: Data, device: str, folder: Path) -> None:
@@ -65,3 +71,13 @@ def train(plan: Plan, report: Callable[[dict], None], name: str, data: Data, dev
 def metrics(epoch: Epoch) -> dict[str, float]:
     """What is logged of an epoch, under its index."""
     return {key: value for key, value in asdict(epoch).items() if key not in ("index", "micro_batch")}
+
+
+def try_config(point: dict, report: Callable[[dict], None], repeats: list[Repeat], epochs: int, device: str) -> None:
+    """One configuration on all repeats, a job of dl.tuning: reports once, the curves as (repeats, epochs) arrays."""
+    began = time.perf_counter()
+    history = train_stacked([Config(**point)], repeats, epochs, device)
+    curves = {f.name: getattr(history, f.name)[0].numpy() for f in fields(History)}
+    loss = float(curves["val_loss"][:, -1].mean())
+    score = -loss if np.isfinite(loss) else -np.inf
+    report({"epoch": epochs, "score": score, "metrics": curves | {"seconds": time.perf_counter() - began}})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from dl.train import Recipe
+from dl.tuning import Choice, Integer, LogUniform, Space, Uniform
 
 
 @dataclass(frozen=True)
@@ -26,38 +27,35 @@ class Architecture:
     quick: Plan  # the tuned recipe for two CPU cores: about a minute
 
 
-def space(plan: Plan) -> dict:
-    """hyperopt's expressions by field of the recipe, around `plan.recipe`, which is a point of the space.
+def space(plan: Plan) -> Space:
+    """Return where to look for a better recipe, by field, around `plan.recipe`, which is a point of the space.
 
     Optimiser, momentum, schedule and epochs stay: they decide what the others mean, or what a run costs. What is off
     may come on. Raises ValueError where there is no weight decay to search around.
     """
-    from hyperopt import hp  # here: networks train on machines without hyperopt
-
     recipe = plan.recipe
     if not recipe.weight_decay:
         raise ValueError("the search is around a tuned recipe; this one has no weight decay")
 
-    def around(name: str, factor: float):
-        middle = getattr(recipe, name)
-        return hp.loguniform(name, math.log(middle / factor), math.log(middle * factor))
+    def around(middle: float, factor: float) -> LogUniform:
+        return LogUniform(middle / factor, middle * factor)
 
-    def up_to(name: str, limit: float):
-        return hp.uniform(name, 0.0, max(limit, getattr(recipe, name)))
+    def up_to(name: str, limit: float) -> Uniform:
+        return Uniform(0.0, max(limit, getattr(recipe, name)))
 
     sizes = [size for size in (recipe.batch_size // 2, recipe.batch_size, 2 * recipe.batch_size) if size >= 2]
     return {
-        "lr": around("lr", 5),
-        "weight_decay": around("weight_decay", 10),
-        "batch_size": hp.choice("batch_size", [size for size in sizes if size <= (plan.images or math.inf)]),
+        "lr": around(recipe.lr, 5),
+        "weight_decay": around(recipe.weight_decay, 10),
+        "batch_size": Choice([size for size in sizes if size <= (plan.images or math.inf)]),
         "warmup": up_to("warmup", 0.4),
         "label_smoothing": up_to("label_smoothing", 0.2),
-        "ema": hp.choice("ema", sorted({recipe.ema, 0.0, 0.9, 0.99, 0.998})),
-        "translate": hp.uniformint("translate", 0, max(6, recipe.translate)),
+        "ema": Choice(sorted({recipe.ema, 0.0, 0.9, 0.99, 0.998})),
+        "translate": Integer(0, max(6, recipe.translate)),
         "rotate": up_to("rotate", 15.0),
         "colour": up_to("colour", 0.4),
         "invert": up_to("invert", 0.5),
-        "cutout": hp.uniformint("cutout", 0, max(16, recipe.cutout)),
+        "cutout": Integer(0, max(16, recipe.cutout)),
     }
 
 

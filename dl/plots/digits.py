@@ -9,8 +9,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from dl.plots import COLOURS, figure, style, tidy
-from dl.population import TABLE1, TABLE2, Config
-from dl.search import Comparison, Regret
+from dl.ranking import Comparison, Regret
+from dl.table1 import TABLE1, TABLE2, Config
 
 LABELS = {
     "h1": "hidden layer 1",

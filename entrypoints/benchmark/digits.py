@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from dl.data import digits
-from dl.population import GRID, Repeat, ordinary
+from dl.population import Repeat, ordinary
 from dl.population import train as train_stacked
+from dl.table1 import GRID
 from entrypoints.benchmark.rows import SpeedRow, stopwatch, take_turns
 
 SHAPES = [(128, 16), (256, 64), (384, 24), (1024, 128)]  # of table 1, all 40 settings each

@@ -27,8 +27,9 @@ from dl.logistic.losses import LOSSES
 from dl.logistic.problems import synthetic
 from dl.logistic.race import OPTIMISERS, PreparedProblem, Race
 from dl.models import ZOO, Plan, Raw, flops, parameters
-from dl.population import GRID, Repeat, Stack
+from dl.population import Repeat, Stack
 from dl.population import train as train_stacked
+from dl.table1 import GRID
 from dl.train import evaluate, fit
 from entrypoints.benchmark.networks import train_timed
 

@@ -9,7 +9,7 @@ import torch
 
 from dl.data import street_digits
 from dl.models import ZOO, Raw
-from dl.population import TABLE2
+from dl.table1 import TABLE2
 from dl.train import Epoch, fit
 from entrypoints.benchmark.rows import SpeedRow, stopwatch, take_turns
 from tracking.run import Run

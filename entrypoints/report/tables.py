@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from itertools import product
 
-from dl.population import TABLE2, Config
+from dl.table1 import TABLE2, Config
 from tracking.evidence import Evidence
 
 HYPER_PARAMETERS = {

@@ -17,28 +17,28 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from hyperopt import hp
-from hyperopt.pyll import as_apply
-from hyperopt.pyll.stochastic import sample
 from mlflow import MlflowClient
 
-from dl import engine
+from dl import tuning
 from dl.data import street_digits
 from dl.data.digits import digits, resplit
-from dl.engine import Cluster, Trial, search
 from dl.models import ZOO, Plan
 from dl.models.jobs import train_plan, try_recipe
 from dl.models.plan import space
-from dl.population import TABLE1, Config, Repeat, train
+from dl.population import Repeat, train
+from dl.table1 import TABLE1, Config
 from dl.train import DivergedError
+from dl.tuning import TPE, Choice, Cluster, Halving, Integer, LogUniform, Search, Trial, run_search
 from entrypoints import digits_search, svhn_zoo
 from entrypoints.svhn_zoo import main
 from tracking.run import start
 from tracking.trials import recording
 
 EPOCHS = 4
-SPACE = {"x": hp.loguniform("x", -3, 3), "size": hp.choice("size", [16, 32, 64]), "shift": hp.uniformint("shift", 0, 5)}
+SPACE = {"x": LogUniform(math.exp(-3), math.exp(3)), "size": Choice([16, 32, 64]), "shift": Integer(0, 5)}
 FIRST = {"x": 2.5, "size": 32, "shift": 2}
+SIZES = [32, 64, 64, 32, 16, 64, 16, 64, 64, 64]
+XS = [2.5, 2.019612, 0.984193, 9.505918, 0.326449, 0.148978, 9.500157, 11.203685, 0.557425, 0.053082]
 PLANS = [(name, preset) for name in ZOO for preset in ("full", "quick")]
 
 
@@ -58,7 +58,7 @@ def toy(point, report, raises=lambda point: False):
 
 
 def run(count, known=(), job=toy, log=None, **options):
-    return search(job, SPACE, copy.deepcopy(list(known)), count, log or Silent(), EPOCHS, FIRST, **options)
+    return run_search(job, Search(SPACE, count, EPOCHS, FIRST), copy.deepcopy(list(known)), log or Silent(), **options)
 
 
 # ------------------------------------------------------------------------------------------ the spaces of the zoo
@@ -67,27 +67,28 @@ def run(count, known=(), job=toy, log=None, **options):
 @pytest.mark.parametrize(("name", "preset"), PLANS)
 def test_the_space_holds_the_shipped_recipe_and_nothing_that_cannot_train(name, preset):
     plan = getattr(ZOO[name], preset)
-    expressions = space(plan)
-    shipped = {key: getattr(plan.recipe, key) for key in expressions}
-    given = engine.searcher(expressions, [], [shipped], 0, 0).suggest("first")
-    assert engine.plain(given) == shipped
-    draws = [sample(as_apply(expressions), np.random.default_rng(seed)) for seed in range(100)]
+    dimensions = space(plan)
+    shipped = {key: getattr(plan.recipe, key) for key in dimensions}
+    assert Search(dimensions, 1, first=shipped).suggest([]) == shipped
+    tpe = TPE(dimensions)
+    tpe.tell(shipped, 0.0)
+    draws = [tpe.ask(seed) for seed in range(100)]
     for point in draws:
-        recipe = replace(plan.recipe, **engine.plain(point))  # a Recipe validates itself
+        recipe = replace(plan.recipe, **point)  # a Recipe validates itself
         assert recipe.batch_size <= (plan.images or 10**6)
         assert isinstance(recipe.translate, int)
         assert isinstance(recipe.cutout, int)
     for key, value in shipped.items():
         values = [point[key] for point in draws]
         assert len(set(values)) > 2
-        if not engine.options(expressions[key]) and value:
+        if not isinstance(dimensions[key], Choice) and value:
             assert min(values) < value  # around it, or up to it from zero
             assert max(values) > value / 2
 
 
 def test_no_batch_is_larger_than_the_training_data():
     plan = replace(ZOO["lenet5"].quick, images=100)
-    assert engine.options(space(plan)["batch_size"]) == [32, 64]
+    assert space(plan)["batch_size"].values == [32, 64]
 
 
 def test_the_document_s_recipe_is_not_searched_around():
@@ -132,6 +133,37 @@ def test_it_stops_what_is_worse_than_the_median_of_the_earlier_ones(whole):
     assert 2 < sum(trial.stopped for trial in whole) < 12
 
 
+def test_halving_is_the_published_one():
+    """Beside Ray's own, on scores that are drawn at random, with trials that report out of turn."""
+    from types import SimpleNamespace
+
+    from ray.tune.schedulers import ASHAScheduler
+
+    rng = np.random.default_rng(0)
+    for epochs in (1, 2, 3, 5, 8, 13):
+        ours = Halving(epochs)
+        theirs = ASHAScheduler("epoch", "score", "max", max_t=epochs, grace_period=1, reduction_factor=2)
+        running = {n: 0 for n in range(30)}
+        for n in running:
+            theirs.on_trial_add(None, SimpleNamespace(trial_id=str(n)))
+        while running:
+            n = int(rng.choice(list(running)))
+            running[n] += 1
+            score = float(rng.integers(5))
+            result = {"epoch": running[n], "score": score}
+            expected = theirs.on_trial_result(None, SimpleNamespace(trial_id=str(n)), result) == theirs.STOP
+            assert ours.stops(n, running[n], score) == (expected and running[n] < epochs)
+            if expected:
+                del running[n]
+
+
+def test_suggestions_are_those_of_the_searches_on_record():
+    """Frozen numbers of the searches that were published: another version of hyperopt must not change them."""
+    found = run(10)
+    assert [trial.point["size"] for trial in found] == SIZES
+    assert [round(trial.point["x"], 6) for trial in found] == XS
+
+
 def test_one_that_raises_fails_alone_with_one_line():
     trials = run(8, job=partial(toy, raises=lambda point: point["size"] == 64))
     failed = [trial for trial in trials if trial.error]
@@ -169,7 +201,7 @@ def test_a_fault_of_the_program_ends_the_search_and_its_trial_is_taken_up_again(
 
 
 def test_a_search_without_a_result_names_its_most_frequent_reason():
-    assert engine.no_result(["a", "b: c", "b: c"]) == "all 3 trials failed, 2 of them with: b: c"
+    assert tuning.explain_failure(["a", "b: c", "b: c"]) == "all 3 trials failed, 2 of them with: b: c"
 
 
 def test_ctrl_c_ends_the_search():
@@ -181,7 +213,8 @@ def test_ctrl_c_ends_the_search():
 
 
 def test_the_engine_is_there_without_ray_and_hyperopt():
-    program = "import sys, dl.engine, dl.models; assert not {'ray', 'hyperopt'} & set(sys.modules)"
+    modules = "dl.tuning, dl.models, dl.table1, dl.landscape, dl.logistic.race"
+    program = f"import sys, {modules}; assert not {{'ray', 'hyperopt'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
 
 
@@ -261,15 +294,15 @@ def mixed(point, report, folder: Path, plan: Plan, data):
 
 def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatch):
     """Workers that die, points that raise, and those that end well: one child run each, with every epoch once."""
-    monkeypatch.setattr(engine, "LIVES", 1)
+    monkeypatch.setattr("dl.tuning.cluster.MAX_FAILURES", 1)
     data = street_digits(64, n_val=32, n_test=8)
     plan = Plan(ZOO["lenet5"].quick.build, replace(ZOO["lenet5"].quick.recipe, epochs=4, batch_size=16))
     job = partial(mixed, folder=tmp_path, plan=plan, data=data)
     fates = ["raises", "dies once", "dies always", "well"]
-    expressions = {"what": hp.choice("what", fates), "lr": hp.loguniform("lr", -7, -5)}
+    dimensions = {"what": Choice(fates), "lr": LogUniform(1e-3, 1e-2)}
     left = [Trial(n, {"what": fate, "lr": 2e-3}) for n, fate in enumerate(fates)]  # as by a search that was killed
     with start("zoo") as parent, recording(parent, "net", {"network": "lenet5"}, dict) as log:
-        trials = search(job, expressions, left, 4, log, cluster=cluster)
+        trials = run_search(job, Search(dimensions, 4), left, log, cluster)
         children = {child.data.params["what"]: child for child in parent.children("trial")}
     assert [trial.number for trial in trials] == [0, 1, 2, 3]
     assert len(children) == 4
@@ -301,7 +334,7 @@ def test_a_fault_of_the_program_ends_a_search_on_ray_with_the_workers_traceback(
             raise AttributeError("no such thing")
 
     with (
-        pytest.raises(engine.BrokenJobError, match="AttributeError: no such thing") as caught,
+        pytest.raises(tuning.BrokenJobError, match="AttributeError: no such thing") as caught,
         start("zoo") as parent,
         recording(parent, "net", {"network": "a"}, dict) as log,
     ):
@@ -315,15 +348,20 @@ def test_a_fault_of_the_program_ends_a_search_on_ray_with_the_workers_traceback(
 
 
 def test_the_same_halving_on_ray(store, cluster):
+    """Whatever order the reports of two workers come in, what is stopped is what `Halving` says of that order."""
+    reports = []
     with start("zoo") as parent, recording(parent, "net", {"network": "a"}, dict) as log:
-        trials = run(8, run(3, log=log), log=log, cluster=cluster)
+        known = run(3, log=log)
+        on_record, log.epoch = log.epoch, lambda *report: (reports.append(report), on_record(*report))
+        trials = run(8, known, log=log, cluster=cluster)
         children = {int(child.data.params["trial"]): child for child in parent.children("trial")}
     assert sorted(children) == list(range(8))
+    halving = Search(SPACE, 8, EPOCHS).halving(known)
+    stopped = {t.number for t, epoch, metrics in reports if halving.stops(t.number, epoch, metrics["val_accuracy"])}
+    assert stopped == {trial.number for trial in trials[3:] if trial.stopped} != set()
     for trial in trials:
         assert ("stopped_early" in children[trial.number].data.tags) == trial.stopped
         assert trial.stopped == (max(trial.scores) < EPOCHS)
-    assert any(trial.stopped for trial in trials[3:])
-    assert not all(trial.stopped for trial in trials[3:])
 
 
 def test_a_cluster_that_is_too_small_is_said_in_a_line(cluster):
@@ -349,7 +387,7 @@ def test_trials_share_a_gpu_by_fractions(cluster, tmp_path, gpus, shared):
     seen = []
     log = Silent()
     log.epoch = lambda trial, epoch, metrics: seen.append(metrics["gpu"])
-    trials = engine.spread(job, [{"x": 1}, {"x": 2}], log, replace(cluster, cpus=0.5, gpus=gpus))
+    trials = tuning.run_points(job, [{"x": 1}, {"x": 2}], log, replace(cluster, cpus=0.5, gpus=gpus))
     assert [trial.error for trial in trials] == ["", ""]
     assert seen == [0, 0]  # both on the only one
     assert max(trial.score for trial in trials) == (2 if shared else 1)
@@ -462,7 +500,7 @@ def test_a_network_that_failed_on_a_worker_is_failed_and_not_trained_again(store
             os.kill(os.getpid(), signal.SIGKILL)
         train_plan(point, report, **work)
 
-    monkeypatch.setattr(engine, "LIVES", 0)
+    monkeypatch.setattr("dl.tuning.cluster.MAX_FAILURES", 0)
     monkeypatch.setattr("entrypoints.zoo.train_plan", job)
     result = zoo("--seeds", "2", "--engine", "ray")
     reason = "its worker died 1 times" if end == "dies" else "DivergedError: loss nan in epoch 1 of 4"
