@@ -57,6 +57,18 @@ def test_every_page_and_every_picture_is_reached_from_the_readme():
     assert {path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".png")} <= reached
 
 
+def test_the_readmes_tree_and_the_paths_in_the_text_exist():
+    [tree] = [block for kind, block in BLOCKS.findall(README.read_text()) if not kind]
+    parents = {0: ROOT}
+    for line in tree.splitlines():
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        parents[indent + 2] = parents[indent] / name
+        assert parents[indent + 2].exists(), line
+    for page in PAGES:
+        for path in re.findall(r"`((?:dl|docs|entrypoints|tests|tracking)/[\w./]*)`", prose(page)):
+            assert (ROOT / path).exists(), f"{named(page)}: {path}"
+
+
 def test_the_readme_is_short_enough_to_be_read():
     assert len(README.read_text()) < 12_000
 
