@@ -132,14 +132,14 @@ def lead(
             rows.append(crown(run, name, trained, data, device))
             done[name] = trained
             failed |= {each.label: each.row["error"] for each in trained if "error" in each.row}
-            click.echo(one_line(rows[-1]))  # a log file has no progress bar
+            click.echo(result_line(rows[-1]))  # a log file has no progress bar
         share(None)
-        summarise(run, rows, done, failed | unsearched, data, preset, remarks)
+        summarise_zoo(run, rows, done, failed | unsearched, data, preset, remarks)
     Path(held.name).unlink(missing_ok=True)
     for empty in (folder, folder.parent):
         with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
             empty.rmdir()
-    click.echo(as_markdown(rows))
+    click.echo(zoo_table(rows))
     if data.name != "svhn":
         click.secho(NOTICE, fg="yellow", err=True)
     problems = [f"{label}: {error}" for label, error in unsearched.items()]
@@ -734,7 +734,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     return {"peak_memory_bytes": float(torch.cuda.max_memory_allocated(device))} if device.type == "cuda" else {}
 
 
-def summarise(
+def summarise_zoo(
     run: Run,
     rows: list[dict],
     trained: dict[str, list[Trained]],
@@ -743,49 +743,66 @@ def summarise(
     preset: str,
     remarks: list[str],
 ) -> None:
-    """Figures, table, verdicts and the note that answers the question, on the parent run."""
+    """Log figures, table, verdicts and the note that answers the question on the parent run."""
     run.log_table("zoo.json", rows)
     if failed:
         run.fail("; ".join(f"{label} failed: {error}" for label, error in failed.items()))
     done = {entry: row for entry, row in zip(trained, rows, strict=True) if "error" not in row}
-    # the networks to compare: ours where there are any, else the document's
-    shown = {entry: row for entry, row in done.items() if shipped(entry)} or done
-    if not shown:
-        return
-    best = max(shown.values(), key=lambda row: row["val_accuracy"])
-    run.metrics({"best_val_accuracy": best["val_accuracy"], "test_accuracy": best["test_accuracy"]})
-    if "test_accuracy_std" in best:
-        run.metrics({"test_accuracy_std": best["test_accuracy_std"]})
-    of_val, majority = (part.y.bincount().max().item() / len(part) for part in (data.val, data.test))
-    title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
-    histories = {
-        row["network"]: next(each.history for each in trained[entry] if each.row["run_id"] == row["run_id"])
-        for entry, row in done.items()
-    }
-    compared = {row["network"]: histories[row["network"]] for row in shown.values()}
-    run.figure("comparison.png", plots.comparison(list(shown.values()), compared, of_val, title))
+    if not done and not any("diverged" in row for row in rows):
+        return  # nothing was trained that could be judged
+    of_val, of_test = (part.y.bincount().max().item() / len(part) for part in (data.val, data.test))
+    verdicts = judge_question_4(trained, data, preset, of_test)
+    log_verdicts(run, claims.rows(verdicts))
+    said = "**No network was trained to its end.**" + ("" if data.name == "svhn" else f"\n\n**{NOTICE}**")
+    if done:
+        # the networks to compare: ours where there are any, else the document's
+        shown = {entry: row for entry, row in done.items() if shipped(entry)} or done
+        best = max(shown.values(), key=lambda row: row["val_accuracy"])
+        run.metrics({key: best[key] for key in ("test_accuracy", "test_accuracy_std") if key in best})
+        run.metrics({"best_val_accuracy": best["val_accuracy"]})
+        histories = {
+            row["network"]: next(each.history for each in trained[entry] if each.row["run_id"] == row["run_id"])
+            for entry, row in done.items()
+        }
+        title = f"Question 4 on {data.name} ({preset} preset)" + ("" if data.name == "svhn" else ": not SVHN")
+        compared = {row["network"]: histories[row["network"]] for row in shown.values()}
+        run.figure("comparison.png", plots.comparison(list(shown.values()), compared, of_val, title))
+        draw_recipes(run, done, histories, (of_val, of_test), title)
+        said = answer_question_4(list(shown.values()), best, of_test, data, preset)
+    run.note("\n\n".join([said, *remarks, zoo_table(rows), claims.markdown(verdicts)]))
+
+
+def draw_recipes(
+    run: Run, done: dict[str, dict], histories: dict[str, list[Epoch]], majority: tuple[float, float], title: str
+) -> None:
+    """Draw the networks that were trained by both recipes, and the ablation of AlexNet, where there are such.
+
+    done: entry -> row; histories: title of the network -> epochs; majority: the most frequent digit's share of the
+    validation and of the test images.
+    """
     both = {
-        ZOO[entry].title: {"document": histories[title_of(f"{entry} / document")], "tuned": histories[row["network"]]}
-        for entry, row in shown.items()
+        row["network"]: {
+            "document": histories[done[f"{entry} / document"]["network"]],
+            "tuned": histories[row["network"]],
+        }
+        for entry, row in done.items()
         if f"{entry} / document" in done
     }
     if both:
-        run.figure("recipes.png", plots.recipes(both, of_val, title))
+        run.figure("recipes.png", plots.recipes(both, majority[0], title))
     arms = {
         entry.partition(" / ")[2]: row | {"history": histories[row["network"]]}
         for entry, row in done.items()
         if ablated(entry)
     }
     if arms:
-        run.figure("ablation.png", plots.ablation(arms, majority, f"Why does AlexNet stick? {title}"))
-    verdicts = judge(trained, data, preset, majority)
-    log_verdicts(run, claims.rows(verdicts))
-    said = answer(list(shown.values()), best, majority, data, preset)
-    run.note("\n\n".join([said, *remarks, as_markdown(rows), claims.markdown(verdicts)]))
+        run.figure("ablation.png", plots.ablation(arms, majority[1], f"Why does AlexNet stick? {title}"))
 
 
-def judge(trained: dict[str, list[Trained]], data: Data, preset: str, majority: float) -> list[claims.Verdict]:
-    """The document's five claims, by what was trained; what found no room in memory says nothing of them."""
+def judge_question_4(
+    trained: dict[str, list[Trained]], data: Data, preset: str, majority: float
+) -> list[claims.Verdict]:
+    """Judge the document's five claims by what was trained; what found no room in memory says nothing of them."""
     ended = [
         (entry, each)
         for entry, repeats in trained.items()
@@ -810,12 +827,12 @@ def judge(trained: dict[str, list[Trained]], data: Data, preset: str, majority: 
     return claims.judge_q4(runs, majority, setting)
 
 
-def answer(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:
-    """The question's answer in a few sentences, all from the measured rows."""
+def answer_question_4(done: list[dict], best: dict, majority: float, data: Data, preset: str) -> str:
+    """Return the question's answer in a few sentences, all from the measured rows."""
     stuck = [row["network"] for row in done if row["test_accuracy"] < majority + 3 * row["test_accuracy_se"]]
     lines = [
         f"**{best['network']}** has the best validation accuracy ({best['val_accuracy']:.1%}) and a test accuracy of "
-        f"{best['test_accuracy']:.1%} ± {scatter(best)} ("
+        f"{best['test_accuracy']:.1%} ± {accuracy_error(best)} ("
         + (f"standard deviation over {best['seeds']} seeds)." if best["seeds"] > 1 else "standard error)."),
         f"{'Always' if stuck else 'None ends at'} the most frequent digit ({majority:.1%} of the test images)"
         + (f": {', '.join(stuck)}." if stuck else "."),
@@ -828,24 +845,26 @@ def answer(done: list[dict], best: dict, majority: float, data: Data, preset: st
     return "\n\n".join(lines)
 
 
-def one_line(row: dict) -> str:
+def result_line(row: dict) -> str:
+    """Return what became of a network, in a line."""
     if "error" in row:
         return f"{row['network']}: failed: {row['error']}"
     return (
-        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {scatter(row)} "
+        f"{row['network']}: test accuracy {row['test_accuracy']:.1%} ± {accuracy_error(row)} "
         + (f"over {row['seeds']} seeds, " if row["seeds"] > 1 else "")
         + f"after {row['seconds']:,.0f} s"
         + (f", registered version {row['version']}" if row["version"] else "")
     )
 
 
-def scatter(row: dict) -> str:
-    """Standard deviation over the seeds; of one seed the standard error over the test images."""
+def accuracy_error(row: dict) -> str:
+    """Return the test accuracy's standard deviation over the seeds; of one seed its standard error over the images."""
     value = row.get("test_accuracy_std", row["test_accuracy_se"])
     return f"{value:.1%}" if value >= 0.001 else f"{value:.2%}"  # seeds may agree to a hundredth of a percent
 
 
-def as_markdown(rows: list[dict]) -> str:
+def zoo_table(rows: list[dict]) -> str:
+    """Return the networks as a Markdown table."""
     lines = [
         "| network | seeds | test accuracy | val accuracy | parameters | MFLOP an image | images | images/s "
         "| seconds |",
@@ -856,7 +875,7 @@ def as_markdown(rows: list[dict]) -> str:
             lines.append(f"| {row['network']} | | failed: {row['error']} | | {row['parameters']:,} | | | | |")
             continue
         lines.append(
-            f"| {row['network']} | {row['seeds']} | {row['test_accuracy']:.1%} ± {scatter(row)} "
+            f"| {row['network']} | {row['seeds']} | {row['test_accuracy']:.1%} ± {accuracy_error(row)} "
             f"| {row['val_accuracy']:.1%} | {row['parameters']:,} | {row['flops'] / 1e6:,.1f} | {row['images']:,} "
             f"| {row['images_per_second']:,.0f} | {row['seconds']:,.1f} |"
         )

@@ -24,7 +24,7 @@ from dl.models import ZOO
 from dl.models.document import ABLATION, DOCUMENT
 from dl.train import Epoch
 from entrypoints.svhn_zoo import main
-from entrypoints.zoo import NOTICE, Trained, alone, judge
+from entrypoints.zoo import NOTICE, Trained, alone, judge_question_4
 from entrypoints.zoo import plan as plan_of
 from tests.test_svhn import write_pair
 
@@ -191,6 +191,20 @@ def test_a_network_that_diverges_fails_alone(store, root, monkeypatch):
     assert {model.name for model in MlflowClient().search_registered_models()} == {"svhn-lenet5", "svhn-zoo"}
 
 
+def test_a_zoo_of_which_every_network_diverged_is_judged_too(store, root, monkeypatch):
+    plan = replace(ZOO["lenet5"].quick, recipe=replace(ZOO["lenet5"].quick.recipe, lr=1e30))
+    monkeypatch.setitem(DOCUMENT, "lenet5", plan)
+    arguments = ["--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--recipe", "document"]
+    assert zoo(*arguments).exit_code == 1
+    top = parent()
+    assert top.info.status == "FAILED"
+    [row] = [
+        row for row in mlflow.artifacts.load_dict(f"runs:/{top.info.run_id}/claims.json") if row["id"] == "Q4-lenet"
+    ]
+    assert "1 of 1 trainings diverged" in row["reason"]
+    assert "1 of 1 trainings diverged" in top.data.tags["mlflow.note.content"]
+
+
 def test_seeds_are_reported_as_mean_and_deviation_and_the_best_on_validation_is_registered(store, root):
     result = zoo("--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--seed", "5", "--seeds", "3")
     assert result.exit_code == 0, result.output
@@ -317,7 +331,7 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
         history = [epoch(1, 0.17), epoch(2, 0.84)]
         row = {"initial_weights": "random"} | row
         trained = {"lenet5 / document": [Trained("", 0, plan, row, history, None)]}
-        return next(v for v in judge(trained, data, "full", 0.19) if v.claim == "Q4-lenet")
+        return next(v for v in judge_question_4(trained, data, "full", 0.19) if v.claim == "Q4-lenet")
 
     assert judged(0, test_accuracy=0.84).verdict == "confirmed"
     assert judged(0, error="loss nan", diverged=True).verdict == "refuted"
