@@ -25,10 +25,10 @@ from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.device import pick_device, training_precision
 from dl.models import ZOO, Plan, Raw, flops, parameters
-from dl.models.document import ABLATION, DOCUMENT, shrunk
-from dl.models.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
-from dl.models.plan import space
 from dl.plots import zoo as plots
+from dl.recipes.document import ABLATION, DOCUMENT, shrunk
+from dl.recipes.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
+from dl.recipes.plan import space
 from dl.train import DivergedError, Epoch, fit, predict
 from tracking.evidence import log_verdicts
 from tracking.model_card import About, HeldOut

@@ -4,10 +4,10 @@ import torchvision
 from torch import nn
 
 from dl.models import ZOO, Raw, flops, parameters
-from dl.models.document import DOCUMENT
 from dl.models.lenet import lenet5, pooled_conv
 from dl.models.resnet import resnet18, resnet50, resnet101
 from dl.models.vgg import vgg16
+from dl.recipes.document import DOCUMENT
 
 # Published counts, for the layers as changed: LeNet-5 by hand from the paper's table with full C3 and three channels;
 # VGG-16-BN and the ResNets with the small stem as in kuangliu/pytorch-cifar (less the biases before batch norm).

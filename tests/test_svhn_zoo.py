@@ -21,7 +21,7 @@ from dl import claims
 from dl.data import Data, svhn
 from dl.data.split import Split
 from dl.models import ZOO
-from dl.models.document import ABLATION, DOCUMENT
+from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
 from entrypoints.svhn_zoo import main
 from entrypoints.zoo import NOTICE, Trained, alone, judge_question_4

@@ -23,9 +23,9 @@ from dl import tuning
 from dl.data import street_digits
 from dl.data.digits import digits, resplit
 from dl.models import ZOO, Plan
-from dl.models.jobs import train_plan, try_recipe
-from dl.models.plan import space
 from dl.population import Repeat, train
+from dl.recipes.jobs import train_plan, try_recipe
+from dl.recipes.plan import space
 from dl.table1 import TABLE1, Config
 from dl.train import DivergedError
 from dl.tuning import TPE, Choice, Cluster, Halving, Integer, LogUniform, Search, Trial, run_search

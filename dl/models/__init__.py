@@ -5,8 +5,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dl.models import alexnet, lenet, resnet, vgg
-from dl.models.plan import Architecture, Plan
-from dl.models.raw import Raw
+from dl.models.preprocessed import Raw
+from dl.recipes.plan import Architecture, Plan
 
 __all__ = ["ZOO", "Architecture", "Plan", "Raw", "flops", "parameters"]
 

@@ -15,7 +15,7 @@ from functools import partial
 from torch import nn
 
 from dl.models.init import kaiming
-from dl.models.plan import QUICK_RECIPE, Plan
+from dl.recipes.plan import QUICK_RECIPE, Plan
 from dl.train import Recipe
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dl.models.init import kaiming
-from dl.models.plan import Plan
+from dl.recipes.plan import Plan
 from dl.train import Recipe
 
 

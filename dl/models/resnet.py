@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dl.models.init import kaiming
-from dl.models.plan import QUICK_RECIPE, Plan
+from dl.recipes.plan import QUICK_RECIPE, Plan
 from dl.train import Recipe
 
 STEMS = ("small", "imagenet")

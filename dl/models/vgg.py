@@ -11,7 +11,7 @@ from functools import partial
 from torch import nn
 
 from dl.models.init import kaiming
-from dl.models.plan import QUICK_RECIPE, Plan
+from dl.recipes.plan import QUICK_RECIPE, Plan
 from dl.train import Recipe
 
 D = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")

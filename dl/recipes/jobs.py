@@ -12,11 +12,11 @@ import torch
 
 from dl.checkpoint import Checkpoints
 from dl.data.split import Data
-from dl.models.document import load_weights
-from dl.models.plan import Plan
-from dl.models.raw import Raw
+from dl.models.preprocessed import Raw
 from dl.population import History, Repeat
 from dl.population import train as train_stacked
+from dl.recipes.document import load_weights
+from dl.recipes.plan import Plan
 from dl.table1 import Config
 from dl.train import Epoch, fit
 from dl.tuning import short_hash

@@ -11,7 +11,7 @@ from torch import nn
 
 from dl.models.init import kaiming
 from dl.models.lenet import lenet5
-from dl.models.plan import Plan
+from dl.recipes.plan import Plan
 from dl.train import Recipe
 
 IMAGES = 14_651  # 80% of 25% of 73,257
