@@ -60,7 +60,7 @@ class Checkpoints:
         self.wait()
         for path in reversed(self._files()):
             try:
-                state = read(path)
+                state = read_checkpoint(path)
                 there = state["identity"]  # what an older program did not record, it cannot contradict
                 if different := [key for key in identity if there.get(key, identity[key]) != identity[key]]:
                     raise ValueError("it belongs to another training: " + "; ".join(
@@ -87,7 +87,7 @@ class Checkpoints:
         buffer = io.BytesIO()  # first in memory: torch's own writer does not survive a full disk in good order
         torch.save(state, buffer)
         content = buffer.getbuffer()
-        path = self.folder / f"epoch-{epoch:04d}-{digest(content)}.pt"
+        path = self.folder / f"epoch-{epoch:04d}-{checksum(content)}.pt"
         partial = path.with_suffix(".partial")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -107,15 +107,15 @@ class Checkpoints:
             self.warn(f"no checkpoint of epoch {epoch} ({error.strerror or error}): training goes on without it")
 
 
-def read(path: Path) -> dict:
+def read_checkpoint(path: Path) -> dict:
     """The content of a checkpoint. ValueError where its bytes are not those that were written."""
     content = path.read_bytes()
-    if digest(content) != path.stem.rsplit("-", 1)[-1]:
+    if checksum(content) != path.stem.rsplit("-", 1)[-1]:
         raise ValueError(f"its {len(content):,} bytes are damaged (another checksum than its name says)")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def digest(content: bytes | memoryview) -> str:
+def checksum(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 

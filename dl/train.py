@@ -1,4 +1,4 @@
-"""The training loop of every network: nothing in the hot path waits for the device."""
+"""The training loop of every network; nothing in the hot path waits for the device."""
 
 import math
 import time
@@ -17,6 +17,7 @@ from dl.augment import augment
 from dl.checkpoint import Checkpoints, capture, on_cpu, restore
 from dl.data.split import Data, Split
 from dl.device import autocast, default_generator, training_precision
+from dl.evaluate import evaluate
 from dl.parallel import Group
 
 
@@ -82,6 +83,10 @@ class Epoch:
     epoch_seconds: float  # training and validation
     micro_batch: int  # images that went through at once: less than the recipe's batch where memory ran out
 
+    def metrics(self) -> dict[str, float]:
+        """Return what is logged of the epoch, under its index."""
+        return {key: value for key, value in asdict(self).items() if key not in ("index", "micro_batch")}
+
 
 class DivergedError(ArithmeticError):
     """The loss is not finite any more."""
@@ -113,9 +118,8 @@ def fit(
     and augmented alike by all, and gradients are averaged: the steps of one process, but batch norm sees a process's
     share, and dropout differs between them. All start from the weights of process 0, which keeps the checkpoints.
 
-    Raises DivergedError when an epoch's loss is not finite, ValueError where the training images are fewer than one
-    batch or a batch cannot be shared out evenly, torch.OutOfMemoryError where two images are too many; in a process
-    group each of them in all processes.
+    Raises, in all processes alike, DivergedError when an epoch's loss is not finite, ValueError where there are fewer
+    images than one batch or it cannot be shared out evenly, torch.OutOfMemoryError where two images are too many.
     """
     group = Group.joined()
     if len(data.train) < recipe.batch_size:
@@ -294,18 +298,3 @@ def lr_share(recipe: Recipe, steps: int) -> Callable[[int], float]:
         return lambda step: 1.0
     warmup = max(1, round(recipe.warmup * steps))
     return lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, x: Tensor, device: torch.device | str = "cpu", batch_size: int = 256) -> Tensor:
-    """Raw pixels (N, C, H, W) -> float32 logits (N, classes) on the CPU, in evaluation mode."""
-    device = torch.device(device)
-    model.eval()
-    with autocast(device, enabled=device.type == "cuda"):
-        return torch.cat([model(part.to(device)).float() for part in x.split(batch_size)]).cpu()
-
-
-def evaluate(model: nn.Module, split: Split, device: torch.device | str = "cpu") -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy (0..1) of `model` on `split`."""
-    logits, y = predict(model, split.x, device), split.y.cpu()
-    return F.cross_entropy(logits, y).item(), (logits.argmax(1) == y).double().mean().item()

@@ -38,11 +38,11 @@ from dl import claims, tuning
 from dl.data.digits import digits, resplit
 from dl.data.split import Data
 from dl.device import pick_device
-from dl.models import Raw
-from dl.models.jobs import try_config
+from dl.models import Preprocessed
 from dl.plots import digits as plots
 from dl.population import History, Repeat, Stack, ordinary, train
 from dl.ranking import Comparison, Regret, compare, grid_regret, noise_groups, regret
+from dl.recipes.jobs import try_config
 from dl.table1 import ALGORITHMS, GRID, TABLE1, TABLE1_SPACE, TABLE2, Config, suggest
 from entrypoints.options import Command, engine_options
 from entrypoints.questions import Question, Source
@@ -386,7 +386,7 @@ def crown(run: Run, winner: Config, data: Data, plan: Plan, device: str) -> list
     best = int(history.val_accuracy[0, :, -1].argmax())
     results = []
     for r, seed in enumerate(seeds):
-        net = Raw(stack.network(0, r), 0.0, 16.0).eval()
+        net = Preprocessed(stack.network(0, r), 0.0, 16.0).eval()
         with torch.no_grad():
             logits = net(data.test.x)
         result = {

@@ -24,12 +24,14 @@ from dl import claims, tuning
 from dl.checkpoint import Checkpoints
 from dl.data import Data, MissingError, street_digits, svhn
 from dl.device import pick_device, training_precision
-from dl.models import ZOO, Plan, Raw, flops, parameters
+from dl.evaluate import predict
+from dl.models import Preprocessed, flops, parameters
 from dl.plots import zoo as plots
+from dl.recipes import ZOO, Plan
 from dl.recipes.document import ABLATION, DOCUMENT, shrunk
-from dl.recipes.jobs import build, metrics, shortened, thinned, train_plan, try_recipe, with_point
-from dl.recipes.plan import space
-from dl.train import DivergedError, Epoch, fit, predict
+from dl.recipes.jobs import train_plan, try_recipe
+from dl.recipes.space import recipe_space
+from dl.train import DivergedError, Epoch, fit
 from tracking.evidence import log_verdicts
 from tracking.model_card import About, HeldOut
 from tracking.registry import register
@@ -317,7 +319,7 @@ def follow(plans: dict[str, list[Plan]], data: Data, device: torch.device) -> No
         name, number = job
         plan = plans[name][number]
         with suppress(DivergedError, torch.OutOfMemoryError):  # `fit` raises them in all processes alike
-            fit(build(plan, data)[0], thinned(plan, data), plan.recipe, device)
+            fit(plan.prepare(data)[0], plan.subsample(data), plan.recipe, device)
 
 
 # ------------------------------------------------------------------------------------------ search and scale-out
@@ -344,7 +346,7 @@ def spaces_of(plans: dict[str, list[Plan]], count: int) -> dict[str, str]:
         searched = {name: repeats for name, repeats in plans.items() if count and shipped(name)}
         if count and not searched:
             raise ValueError("the search is around a tuned recipe; the document's is not searched")
-        found = {name: space(shortened(repeats[0])) for name, repeats in searched.items()}
+        found = {name: recipe_space(repeats[0].shorten()) for name, repeats in searched.items()}
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--search") from error
     return {name: tuning.fingerprint(each) for name, each in found.items()}
@@ -363,8 +365,8 @@ def search_recipe(
     run: Run, name: str, repeats: list[Plan], data: Data, folder: Path, device: torch.device, search: RecipeSearch
 ) -> Searched:
     """Search for a better recipe for a network, and keep what is on record of an earlier search of this run."""
-    title, short = title_of(name), shortened(repeats[0])
-    dimensions = space(short)
+    title, short = title_of(name), repeats[0].shorten()
+    dimensions = recipe_space(short)
     shipped = {key: getattr(short.recipe, key) for key in dimensions}
     checkpoints = folder / f"{name}-trials"
     job = partial(try_recipe, plan=short, data=replace(data, test=data.val), device=device.type, folder=checkpoints)
@@ -374,7 +376,7 @@ def search_recipe(
         click.echo(f"{title} trial {trial.number}: {end}" + (", stopped early" if trial.stopped else ""))
 
     def params(point: Mapping) -> dict:
-        return asdict(with_point(short, point).recipe)
+        return asdict(short.at(point).recipe)
 
     with recording(run, f"svhn_zoo / {name}", {"network": name}, params, say) as log:
         known = [tuning.Trial(**row) for row in log.recall(shipped)]
@@ -390,7 +392,7 @@ def search_recipe(
     best = max(whole, key=lambda trial: trial.scores[max(trial.scores)])
     if best.point == shipped:
         return Searched({"": repeats})
-    return Searched({"": repeats, "found": [with_point(plan, best.point) for plan in repeats]})
+    return Searched({"": repeats, "found": [plan.at(best.point) for plan in repeats]})
 
 
 def better(title: str, tried: dict[str, list["Trained"]]) -> tuple[list["Trained"], str]:
@@ -444,7 +446,7 @@ def train_on_ray(
             stack = self.stack.enter_context(ExitStack())
             tags = {"kind": "network", "network": name.partition(" / ")[0], "trial_id": trial.id}
             child = name_of(name, plan, recipe)
-            network = stack.enter_context(run.child(child, settings(plan, thinned(plan, data)), tags))
+            network = stack.enter_context(run.child(child, settings(plan, plan.subsample(data)), tags))
             self.open[trial.number] = network, stack
             self.history[trial.number] = []
 
@@ -457,9 +459,9 @@ def train_on_ray(
             child, stack = self.open.pop(trial.number)
             if trial.error:
                 name, recipe, number, plan = jobs[trial.point["network"]]
-                trained, part = untrained(name, number, plan, folder, recipe), thinned(plan, data)
+                trained, part = untrained(name, number, plan, folder, recipe), plan.subsample(data)
                 trained.history.extend(self.history[trial.number])
-                trained.row = first_row(title_of(name), plan, part, *build(plan, part))
+                trained.row = first_row(title_of(name), plan, part, *plan.prepare(part))
                 trained.row |= {"run_id": child.id, "error": trial.error}
                 if trial.error.startswith(DivergedError.__name__):  # evidence on the document's claims, as in `train`
                     trained.row["diverged"] = True
@@ -561,7 +563,7 @@ def load(dataset: str, data_dir: str, preset: str, images: int) -> Data:
             data = svhn(root)
             if preset == "full":
                 return data
-            return replace(data, val=data.val.thin(val), test=data.test.thin(test))
+            return replace(data, val=data.val.subsample(val), test=data.test.subsample(test))
         except MissingError as error:
             if dataset == "svhn":
                 raise click.ClickException(str(error)) from error
@@ -581,7 +583,7 @@ class Trained:
     row: dict  # of the table; with "error" where it failed
     history: list[Epoch]
     checkpoints: Checkpoints
-    model: Raw | None = None  # None: trained by an earlier process
+    model: Preprocessed | None = None  # None: trained by an earlier process
 
 
 def untrained(name: str, number: int, plan: Plan, folder: Path, found: str) -> Trained:
@@ -589,11 +591,11 @@ def untrained(name: str, number: int, plan: Plan, folder: Path, found: str) -> T
     return Trained(label, number, plan, {}, [], Checkpoints(folder / key_of(name, plan, found)))
 
 
-def first_row(title: str, plan: Plan, data: Data, model: Raw, weights: str | None) -> dict:
+def first_row(title: str, plan: Plan, data: Data, model: Preprocessed, weights: str) -> dict:
     """What the table says of a network before it is trained."""
     return {
-        "network": title, "parameters": parameters(model), "flops": flops(plan), "images": len(data.train),
-        "initial_weights": weights or "random",
+        "network": title, "parameters": parameters(model), "flops": flops(plan.build, plan.size),
+        "images": len(data.train), "initial_weights": weights,
     }  # fmt: skip
 
 
@@ -608,8 +610,8 @@ def train(
     if over := run.result(child_name, "result.json"):
         trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
         return trained
-    data = thinned(plan, data)
-    model, weights = build(plan, data)
+    data = plan.subsample(data)
+    model, weights = plan.prepare(data)
     row = trained.row = first_row(title, plan, data, model, weights)
     params = settings(plan, data) | {key: row[key] for key in ("parameters", "flops")}
     params["precision"] = training_precision(device)
@@ -632,7 +634,7 @@ def train(
                 best = max(best, epoch.val_accuracy)
                 if epoch.micro_batch < recipe.batch_size // world_size():
                     child.tags({"micro_batch": epoch.micro_batch})
-                child.metrics(metrics(epoch) | {"best_val_accuracy": best}, epoch.index)
+                child.metrics(epoch.metrics() | {"best_val_accuracy": best}, epoch.index)
                 bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
                 bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 
@@ -693,10 +695,10 @@ def crown(run: Run, name: str, trained: list[Trained], data: Data, device: torch
     version = child.tag("registered")
     if version is None and not ablated(name):
         if best.model is None:
-            best.model, _ = build(best.plan, data)
+            best.model, _ = best.plan.prepare(data)
             share((name, best.number))
-            fit(best.model, thinned(best.plan, data), best.plan.recipe, device, checkpoints=best.checkpoints)
-        used = thinned(best.plan, data)
+            fit(best.model, best.plan.subsample(data), best.plan.recipe, device, checkpoints=best.checkpoints)
+        used = best.plan.subsample(data)
         val = HeldOut(f"{data.name}-val", used.val.digest(), used.val.x.numpy(), used.val.y.numpy())
         names = f"{data.name}-{name.partition(' / ')[0]}", f"{data.name}-zoo"
         version = register(child, best.model, names, val, about(data, best.plan))

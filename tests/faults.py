@@ -53,6 +53,7 @@ def attempt(
     import mlflow
 
     import dl.device
+    from dl.recipes import Plan
 
     os.setpgrp()
     os.chdir(folder)
@@ -66,8 +67,8 @@ def attempt(
     main = importlib.import_module(f"entrypoints.{entry}").main
     module = importlib.import_module(f"entrypoints.{WORK[entry]}")
     if dtype != torch.float32:
-        build = module.build
-        module.build = lambda *args: ((made := build(*args))[0].to(dtype), made[1])
+        prepare = Plan.prepare
+        Plan.prepare = lambda plan, data: ((made := prepare(plan, data))[0].to(dtype), made[1])
     count = arm(module, die_at)
     try:
         main(arguments, standalone_mode=True)

@@ -13,8 +13,9 @@ from dl.data import Data
 from dl.data.split import Split
 from dl.logistic.descent import Descent, descend
 from dl.logistic.race import goals
-from dl.models import ZOO, Raw
+from dl.models import Preprocessed
 from dl.population import Repeat, Stack
+from dl.recipes import ZOO
 from dl.table1 import Config
 from dl.train import Recipe, fit
 
@@ -42,7 +43,7 @@ def test_an_epoch_of_training_stays_on_the_gpu_and_waits_for_it_once(device, nam
     seen = []
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):  # where the epoch's sums are read
         fit(
-            Raw(ZOO[name].full.build(), 100.0, 50.0),
+            Preprocessed(ZOO[name].full.build(), 100.0, 50.0),
             Data("x", "", split, split, split),
             recipe,
             device,

@@ -3,10 +3,11 @@ import torch
 import torchvision
 from torch import nn
 
-from dl.models import ZOO, Raw, flops, parameters
+from dl.models import Preprocessed, flops, parameters
 from dl.models.lenet import lenet5, pooled_conv
 from dl.models.resnet import resnet18, resnet50, resnet101
 from dl.models.vgg import vgg16
+from dl.recipes import ZOO
 from dl.recipes.document import DOCUMENT
 
 # Published counts, for the layers as changed: LeNet-5 by hand from the paper's table with full C3 and three channels;
@@ -125,7 +126,7 @@ def test_blocks_start_as_the_identity(name):
 
 def test_flops_of_lenet_are_those_of_its_multiply_adds():
     macs = 28 * 28 * 6 * 75 + 10 * 10 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
-    assert flops(ZOO["lenet5"].full) == 2 * macs
+    assert flops(ZOO["lenet5"].full.build) == 2 * macs
 
 
 @pytest.mark.parametrize("size", [None, 48])
@@ -136,13 +137,15 @@ def test_raw_is_the_network_on_normalised_pixels(size):
     scaled = (x.float() - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     if size:
         scaled = nn.functional.interpolate(scaled, (size, size), mode="bilinear")
-    torch.testing.assert_close(Raw(net, mean, std, size)(x), net(scaled))
+    torch.testing.assert_close(Preprocessed(net, mean, std, size)(x), net(scaled))
 
 
 @pytest.mark.parametrize("size", [None, 40])
 def test_an_exported_network_knows_no_device(size):
     """What is exported on a CPU must run wherever it is moved to; `meta` stands for every other device."""
-    model = Raw(nn.Sequential(lenet5()[:6], nn.AdaptiveAvgPool2d(1), nn.Flatten()), [1.0] * 3, [2.0] * 3, size).eval()
+    model = Preprocessed(
+        nn.Sequential(lenet5()[:6], nn.AdaptiveAvgPool2d(1), nn.Flatten()), [1.0] * 3, [2.0] * 3, size
+    ).eval()
     x = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     exported = torch.export.export(model, (x,), dynamic_shapes=[{0: torch.export.Dim.AUTO}]).module().to("meta")
     assert exported(torch.empty(7, 3, 32, 32, dtype=torch.uint8, device="meta")).shape == (7, 16)

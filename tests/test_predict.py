@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from dl.data.crops import UnreadableError, image_files, read_crop
-from dl.models import ZOO, Raw
+from dl.models import Preprocessed
+from dl.recipes import ZOO
 from entrypoints.predict import main
 from tracking.model_card import About, HeldOut
 from tracking.registry import register
@@ -146,7 +147,7 @@ def test_a_folder_of_images(store, tmp_path, crops):
     for i, image in enumerate(images):
         Image.fromarray(image).save(folder / ("sub" if i > 2 else "") / f"{i}.png")
     (folder / "broken.png").write_bytes(b"no image")
-    net = Raw(ZOO["lenet5"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0]).eval()
+    net = Preprocessed(ZOO["lenet5"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0]).eval()
     x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     with start("trainer", tags={"dataset": "street-digits", "network": "lenet5"}) as run:
         register(run, net, ("street-digits-lenet5",), held_out(x), ABOUT)
@@ -184,9 +185,8 @@ def test_a_folder_of_images(store, tmp_path, crops):
 def test_a_model_of_other_input_is_refused(store, tmp_path, crops):
     Image.fromarray(crops[0][0]).save(tmp_path / "0.png")
     with start("trainer") as run:
-        register(
-            run, Raw(torch.nn.Flatten(), 0.0, 16.0), ("digits-flat",), held_out(torch.zeros(2, 8, 8).byte()), ABOUT
-        )
+        flat, val = Preprocessed(torch.nn.Flatten(), 0.0, 16.0), held_out(torch.zeros(2, 8, 8).byte())
+        register(run, flat, ("digits-flat",), val, ABOUT)
     result = predict("--model", "models:/digits-flat@champion", "--images", tmp_path / "0.png")
     assert result.exit_code == 1
     assert "not uint8 arrays (N, 3, 32, 32)" in result.output

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from torch import nn
 
-from dl.models import Raw
+from dl.models import Preprocessed
 from tests.test_server import serving
 from tracking import patience
 from tracking.errors import StoreError
@@ -132,7 +132,7 @@ def test_a_champion_that_cannot_be_loaded_keeps_its_place_and_that_is_said(store
 def test_a_champion_that_takes_other_input_keeps_its_place_and_that_is_said(store, capsys):
     with start("small") as run:
         val = HeldOut("digits", "d", np.zeros((2, 8, 8), np.uint8), np.zeros(2, int))
-        register(run, Raw(nn.Flatten(), 0.0, 16.0), ("net",), val, ABOUT)
+        register(run, Preprocessed(nn.Flatten(), 0.0, 16.0), ("net",), val, ABOUT)
     enter(1, FULL)
     assert champion() == "1"
     [line] = [line for line in capsys.readouterr().err.splitlines() if "stays champion" in line]
@@ -301,13 +301,13 @@ def test_a_versions_card_says_what_its_run_says(store):
     assert there["module"](torch.from_numpy(val.x)).shape == (20, 10)
 
 
-def network(seed: int = 0) -> Raw:
+def network(seed: int = 0) -> Preprocessed:
     torch.manual_seed(seed)
     body = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(),
         nn.Linear(16, 10),
     )  # fmt: skip
-    return Raw(body, [110.0, 111.0, 112.0], [50.0, 51.0, 52.0])
+    return Preprocessed(body, [110.0, 111.0, 112.0], [50.0, 51.0, 52.0])
 
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 3, 32, 32), dtype=np.uint8)

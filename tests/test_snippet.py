@@ -12,7 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from dl.models import ZOO, Raw
+from dl.models import Preprocessed
+from dl.recipes import ZOO
 from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import start
@@ -45,7 +46,7 @@ def clean_python(tmp_path):
 def test_the_snippet_runs_in_another_project(store, tmp_path, clean_python):
     [snippet] = re.findall(r"<!-- tests/test_snippet\.py[^>]*-->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     name = re.search(r"models:/([\w-]+)@champion", snippet)[1]
-    net = Raw(ZOO["resnet18"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0])
+    net = Preprocessed(ZOO["resnet18"].quick.build(), [110.0, 110.0, 120.0], [50.0, 50.0, 50.0])
     with start("trainer") as run:
         val = HeldOut("val", "digest", np.zeros((2, 3, 32, 32), np.uint8), np.zeros(2, np.int64))
         register(run, net, (name,), val, About("images", "logits", "MIT", "use", {}))

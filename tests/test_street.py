@@ -8,8 +8,10 @@ import torch
 
 from dl.data.split import Split
 from dl.data.street import CHUNK, CLASS_COUNTS, FONTS, PENS, VERSION, _atlas, draw, street_digits
-from dl.models import ZOO, Raw
-from dl.train import evaluate, fit
+from dl.evaluate import evaluate
+from dl.models import Preprocessed
+from dl.recipes import ZOO
+from dl.train import fit
 from tests.conftest import REAL_CROPS
 
 
@@ -169,7 +171,7 @@ def test_what_is_learnt_on_generated_digits_holds_on_real_ones():
     plan = ZOO["resnet18"].quick
     data = street_digits(plan.images, n_val=100, n_test=1)
     torch.manual_seed(plan.recipe.seed)
-    model = Raw(plan.build(), *data.train.moments())
+    model = Preprocessed(plan.build(), *data.train.moments())
     fit(model, data, plan.recipe)
     with np.load(REAL_CROPS) as crops:
         x = torch.from_numpy(crops["images"]).permute(0, 3, 1, 2).contiguous()

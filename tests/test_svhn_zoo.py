@@ -20,7 +20,7 @@ from torch import nn
 from dl import claims
 from dl.data import Data, svhn
 from dl.data.split import Split
-from dl.models import ZOO
+from dl.recipes import ZOO
 from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
 from entrypoints.svhn_zoo import main
@@ -71,7 +71,7 @@ def test_from_svhns_files_to_models_that_are_pulled_back(store, root, tmp_path):
     for name, run in found.items():
         assert run.info.status == "FINISHED"
         given = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}
-        assert given["svhn-train"] == svhn(root).train.thin(256).digest()  # not all that lies there
+        assert given["svhn-train"] == svhn(root).train.subsample(256).digest()  # not all that lies there
         assert given["svhn-test"] == svhn(root).test.digest()
         assert set(run.data.metrics) >= EPOCH_METRICS | FINAL_METRICS
         assert "peak_memory_bytes" not in run.data.metrics  # on a CPU nothing tells one network's from the process's
@@ -258,7 +258,7 @@ def interrupted(store, root, monkeypatch) -> str:
 
     with monkeypatch.context() as patch:
         patch.setitem(ZOO, "alexnet", replace(ZOO["alexnet"], quick=replace(ZOO["lenet5"].quick, build=stop)))
-        patch.setattr("entrypoints.zoo.flops", lambda plan: 0)
+        patch.setattr("entrypoints.zoo.flops", lambda *_: 0)
         assert zoo("--models", "lenet5,alexnet", "--data-dir", str(root), "--epochs", "1").exit_code != 0
     return parent().info.run_id
 

@@ -22,10 +22,10 @@ from mlflow import MlflowClient
 from dl import tuning
 from dl.data import street_digits
 from dl.data.digits import digits, resplit
-from dl.models import ZOO, Plan
 from dl.population import Repeat, train
+from dl.recipes import ZOO, Plan
 from dl.recipes.jobs import train_plan, try_recipe
-from dl.recipes.plan import space
+from dl.recipes.space import recipe_space
 from dl.table1 import TABLE1, Config
 from dl.train import DivergedError
 from dl.tuning import TPE, Choice, Cluster, Halving, Integer, LogUniform, Search, Trial, run_search
@@ -67,7 +67,7 @@ def run(count, known=(), job=toy, log=None, **options):
 @pytest.mark.parametrize(("name", "preset"), PLANS)
 def test_the_space_holds_the_shipped_recipe_and_nothing_that_cannot_train(name, preset):
     plan = getattr(ZOO[name], preset)
-    dimensions = space(plan)
+    dimensions = recipe_space(plan)
     shipped = {key: getattr(plan.recipe, key) for key in dimensions}
     assert Search(dimensions, 1, first=shipped).suggest([]) == shipped
     tpe = TPE(dimensions)
@@ -88,13 +88,13 @@ def test_the_space_holds_the_shipped_recipe_and_nothing_that_cannot_train(name, 
 
 def test_no_batch_is_larger_than_the_training_data():
     plan = replace(ZOO["lenet5"].quick, images=100)
-    assert space(plan)["batch_size"].values == [32, 64]
+    assert recipe_space(plan)["batch_size"].values == [32, 64]
 
 
 def test_the_document_s_recipe_is_not_searched_around():
     plan = replace(ZOO["lenet5"].quick, recipe=replace(ZOO["lenet5"].quick.recipe, weight_decay=0.0))
     with pytest.raises(ValueError, match="tuned recipe"):
-        space(plan)
+        recipe_space(plan)
 
 
 # ------------------------------------------------------------------------------------------ this process

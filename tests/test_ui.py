@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
 from dl.claims import CLAIMS
-from dl.models import ZOO
+from dl.recipes import ZOO
 from entrypoints import svhn_zoo
 from entrypoints.report.pages import write_pages
 from tests.test_server import serving

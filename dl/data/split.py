@@ -25,7 +25,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.y)
 
-    def thin(self, n: int | None) -> "Split":
+    def subsample(self, n: int | None) -> "Split":
         """`n` images, evenly spaced (neighbours in SVHN come from one photograph); all of them for None or too few."""
         if n is None or n >= len(self):
             return self

@@ -9,14 +9,9 @@ The five convolutions have the widths of the one-column version (Krizhevsky, "On
 - two hidden linear layers of 1,024 instead of 4,096, dropout 0.3 instead of 0.5: ten classes, not a thousand.
 """
 
-from dataclasses import replace
-from functools import partial
-
 from torch import nn
 
 from dl.models.init import kaiming
-from dl.recipes.plan import QUICK_RECIPE, Plan
-from dl.train import Recipe
 
 
 def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequential:
@@ -43,7 +38,3 @@ def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequ
             nn.Linear(1024, classes),
         )
     )  # fmt: skip
-
-
-FULL = Plan(alexnet, Recipe(lr=0.05))
-QUICK = Plan(partial(alexnet, stride=2, dropout=0.0), replace(QUICK_RECIPE, lr=3e-4), images=2700)

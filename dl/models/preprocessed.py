@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Raw(nn.Module):
+class Preprocessed(nn.Module):
     """A network with its preprocessing: raw pixels in, logits out. Nobody can feed it wrongly scaled input.
 
     mean, std: in raw units, a list with a value a channel, or one value for all.

@@ -6,15 +6,10 @@ and costs accuracy. As in torchvision, the stride of a bottleneck sits in its 3x
 of each block starts at zero, so that every block starts as the identity (Goyal et al., 2017, section 5.1).
 """
 
-from dataclasses import replace
-from functools import partial
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dl.models.init import kaiming
-from dl.recipes.plan import QUICK_RECIPE, Plan
-from dl.train import Recipe
 
 STEMS = ("small", "imagenet")
 
@@ -85,14 +80,3 @@ def resnet50(stem: str = "small", classes: int = 10) -> nn.Sequential:
 def resnet101(stem: str = "small", classes: int = 10) -> nn.Sequential:
     """42,512,970 parameters for ten classes with the small stem, 42,520,650 with ImageNet's."""
     return resnet(bottleneck, (3, 4, 23, 3), stem, classes)
-
-
-FULL_18 = Plan(resnet18, Recipe(lr=0.2))
-FULL_50 = Plan(resnet50, Recipe(lr=0.1))
-FULL_101 = Plan(resnet101, Recipe(lr=0.1))
-
-# On two cores ImageNet's stem buys eight to fifteen times as many images a second
-SHORT = replace(QUICK_RECIPE, batch_size=32, lr=1e-3)
-QUICK_18 = Plan(partial(resnet18, "imagenet"), replace(SHORT, batch_size=64, epochs=6), images=6000)
-QUICK_50 = Plan(partial(resnet50, "imagenet"), SHORT, images=1600)
-QUICK_101 = Plan(partial(resnet101, "imagenet"), SHORT, images=1024)

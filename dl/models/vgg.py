@@ -5,14 +5,9 @@ of 4,096 (they held 120 of the 138 million weights and only made sense on 7x7 ma
 which did not exist yet and without which thirteen layers do not train in ten epochs.
 """
 
-from dataclasses import replace
-from functools import partial
-
 from torch import nn
 
 from dl.models.init import kaiming
-from dl.recipes.plan import QUICK_RECIPE, Plan
-from dl.train import Recipe
 
 D = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
 
@@ -31,7 +26,3 @@ def vgg16(stride: int = 1, classes: int = 10) -> nn.Sequential:
             layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
             cin = width
     return kaiming(nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, classes)))  # (N, 512, 1, 1) -> (N, classes)
-
-
-FULL = Plan(vgg16, Recipe(lr=0.1))
-QUICK = Plan(partial(vgg16, stride=2), replace(QUICK_RECIPE, batch_size=32, lr=3e-4), images=2200)

@@ -22,15 +22,17 @@ from torch.profiler import ProfilerActivity, profile
 from dl import landscape
 from dl.data import Data, digits, street_digits
 from dl.data.digits import resplit
+from dl.evaluate import evaluate
 from dl.logistic.descent import STARTS
 from dl.logistic.losses import LOSSES
 from dl.logistic.problems import synthetic
 from dl.logistic.race import OPTIMISERS, PreparedProblem, Race
-from dl.models import ZOO, Plan, Raw, flops, parameters
+from dl.models import Preprocessed, flops, parameters
 from dl.population import Repeat, Stack
 from dl.population import train as train_stacked
+from dl.recipes import ZOO, Plan
 from dl.table1 import GRID
-from dl.train import evaluate, fit
+from dl.train import fit
 from entrypoints.benchmark.networks import train_timed
 
 PEAK = 790e12  # bf16 FLOP/s that matrix products reach on one H100 or H200: measured, the data sheet says 989
@@ -129,7 +131,7 @@ def add_network(session: GpuSession, name: str, plan: Plan, data: Data, compiled
         network=name, compiled=compiled, seed=plan.recipe.seed, epochs=plan.recipe.epochs, images=len(data.train),
         test_accuracy=test_accuracy, test_loss=test_loss, val_accuracy=done.history[-1].val_accuracy,
         seconds=done.seconds, images_per_second=done.images_per_second,
-        mfu=3 * flops(plan) * done.images_per_second / PEAK,
+        mfu=3 * flops(plan.build, plan.size) * done.images_per_second / PEAK,
         share_of_floor=FLOOR[name] * seen / FLOOR_IMAGES / done.seconds, parameters=parameters(done.model),
         peak_gib=torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0,
         epochs_=[asdict(epoch) for epoch in done.history],
@@ -172,7 +174,7 @@ def compare_questions_1_and_2(session: GpuSession) -> None:
 
 def add_profile(session: GpuSession, name: str, plan: Plan, data: Data) -> None:
     """Name the five operations that take most of an epoch."""
-    gpu, model = session.device.type == "cuda", Raw(plan.build(), *data.train.moments())
+    gpu, model = session.device.type == "cuda", Preprocessed(plan.build(), *data.train.moments())
     fit(model, data, plan.recipe, session.device)  # warm
     with profile(activities=[ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * gpu) as profiler:
         fit(model, data, plan.recipe, session.device)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dl.data import Data
-from dl.models import Plan, Raw
+from dl.models import Preprocessed
+from dl.recipes import Plan
 from dl.train import Epoch, fit
 
 
@@ -44,7 +45,7 @@ class Compiled(nn.Module):
 def train_timed(plan: Plan, data: Data, device: torch.device, compiled: bool = False) -> TimedTraining:
     """Train the plan's network by its recipe, from the recipe's seed."""
     torch.manual_seed(plan.recipe.seed)
-    model = Raw(plan.build(), *data.train.moments())
+    model = Preprocessed(plan.build(), *data.train.moments())
     backend = "inductor" if device.type == "cuda" else "aot_eager"  # a miniature need not wait for a C++ compiler
     began = time.perf_counter()
     history = fit(Compiled(model, backend) if compiled else model, data, plan.recipe, device)

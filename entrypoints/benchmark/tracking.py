@@ -8,7 +8,8 @@ import mlflow
 import torch
 
 from dl.data import street_digits
-from dl.models import ZOO, Raw
+from dl.models import Preprocessed
+from dl.recipes import ZOO
 from dl.table1 import TABLE2
 from dl.train import Epoch, fit
 from entrypoints.benchmark.rows import SpeedRow, stopwatch, take_turns
@@ -29,7 +30,7 @@ def logging_overhead(run: Run, repeats: int) -> SpeedRow:
 
     def timed(log: Callable[[Epoch], None]) -> float:
         torch.manual_seed(0)
-        model = Raw(plan.build(), *data.train.moments())
+        model = Preprocessed(plan.build(), *data.train.moments())
         return stopwatch(lambda: fit(model, data, recipe, on_epoch=log))
 
     def logged() -> float:

@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from dl.data import Data, street_digits
 from dl.data.split import Split
-from dl.models import ZOO
+from dl.recipes import ZOO
 from dl.train import Recipe
 from entrypoints.benchmark.networks import train_timed
 from entrypoints.benchmark.rows import SpeedRow, absent, take_turns
@@ -42,7 +42,7 @@ WORKERS = (0, os.cpu_count() or 1)  # numbers of DataLoader workers of which the
 def training_rows(repeats: int) -> Iterator[SpeedRow]:
     everything = street_digits(max(EPOCH_IMAGES.values()), n_val=1, n_test=1)
     for name, images in EPOCH_IMAGES.items():
-        yield from network_rows(name, replace(everything, train=everything.train.thin(images)), repeats)
+        yield from network_rows(name, replace(everything, train=everything.train.subsample(images)), repeats)
 
 
 def network_rows(name: str, data: Data, repeats: int) -> Iterator[SpeedRow]:

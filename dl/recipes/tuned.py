@@ -1,0 +1,53 @@
+"""Our recipe of each network. To add one: a row here, and its file in dl/models."""
+
+from functools import partial
+
+from dl.models.alexnet import alexnet
+from dl.models.lenet import lenet5
+from dl.models.resnet import resnet18, resnet50, resnet101
+from dl.models.vgg import vgg16
+from dl.recipes.plan import Architecture, Plan
+from dl.train import Recipe
+
+# LeNet-5 is too small to overfit: nothing that holds it back
+SMALL = partial(Recipe, optimizer="adamw", weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0)
+# on two CPU cores, some ten thousand images a network: many small steps of AdamW leave the plateau of the most frequent
+# digit soonest, and what only pays in long trainings is off
+SHORT = partial(
+    Recipe, epochs=5, batch_size=32, optimizer="adamw", lr=1e-3, weight_decay=0.05, warmup=0.1, label_smoothing=0.0,
+    translate=2, colour=0.0, cutout=0,
+)  # fmt: skip
+
+ZOO = {
+    "lenet5": Architecture(
+        "LeNet-5",
+        full=Plan(lenet5, SMALL(batch_size=512, lr=0.012)),
+        quick=Plan(lenet5, SMALL(batch_size=64, lr=2e-3), images=6000),
+    ),
+    "alexnet": Architecture(
+        "AlexNet",
+        full=Plan(alexnet, Recipe(lr=0.05)),
+        quick=Plan(partial(alexnet, stride=2, dropout=0.0), SHORT(batch_size=16, lr=3e-4), images=2700),
+    ),
+    "vgg16": Architecture(
+        "VGG-16",
+        full=Plan(vgg16, Recipe(lr=0.1)),
+        quick=Plan(partial(vgg16, stride=2), SHORT(lr=3e-4), images=2200),
+    ),
+    # ImageNet's stem buys eight to fifteen times as many images a second on two cores
+    "resnet18": Architecture(
+        "ResNet-18",
+        full=Plan(resnet18, Recipe(lr=0.2)),
+        quick=Plan(partial(resnet18, "imagenet"), SHORT(batch_size=64, epochs=6), images=6000),
+    ),
+    "resnet50": Architecture(
+        "ResNet-50",
+        full=Plan(resnet50, Recipe(lr=0.1)),
+        quick=Plan(partial(resnet50, "imagenet"), SHORT(), images=1600),
+    ),
+    "resnet101": Architecture(
+        "ResNet-101",
+        full=Plan(resnet101, Recipe(lr=0.1)),
+        quick=Plan(partial(resnet101, "imagenet"), SHORT(), images=1024),
+    ),
+}
