@@ -3,6 +3,8 @@
 Never a horizontal flip: a mirrored 2 is no digit.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -64,7 +66,7 @@ def _reflected(x: Tensor, dim: int, reach: int) -> Tensor:
     return torch.cat([before, x, after], dim)
 
 
-def _affine(x: Tensor, uniform, translate: int, degrees: float) -> Tensor:
+def _affine(x: Tensor, uniform: Callable[..., Tensor], translate: int, degrees: float) -> Tensor:
     angle, shear = torch.deg2rad(uniform(-degrees, degrees)), torch.deg2rad(uniform(-degrees, degrees))
     side = x.shape[-1]
     dx, dy = (2 * uniform(-translate, translate) / side for _ in range(2))  # the grid spans -1..1

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -128,7 +129,7 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def on_cpu(value):
+def on_cpu(value: Any) -> Any:
     """A copy of nested dicts, lists and tensors that training cannot change any more."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)

@@ -57,9 +57,9 @@ class Group:
     def average_gradients(self, model: nn.Module) -> None:
         """Average the gradients of `model` over the processes; they have just agreed."""
         if self.world > 1:
-            grads = [parameter.grad for parameter in model.parameters()]
+            grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
             torch._foreach_div_(grads, self.world)
-            for work in [dist.all_reduce(grad, async_op=True) for grad in grads]:
+            for work in filter(None, [dist.all_reduce(grad, async_op=True) for grad in grads]):
                 work.wait()
 
     @contextmanager

@@ -44,7 +44,7 @@ class Recipe:
     cutout: int = 8
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rules = {
             "epochs >= 1": self.epochs >= 1,
             "batch_size >= 2 (batch norm needs two)": self.batch_size >= 2,
@@ -150,7 +150,7 @@ class Training:
 
     def __init__(self, model: nn.Module, data: Data, recipe: Recipe, device: torch.device, group: Group):
         self.model, self.recipe, self.device, self.group = model, recipe, device, group
-        model.to(device, memory_format=torch.channels_last)
+        model.to(device).to(memory_format=torch.channels_last)
         train, self.val = data.train.to(device), data.val.to(device)
         self.train = Split(train.x.contiguous(memory_format=torch.channels_last), train.y)
         self.steps = len(train) // recipe.batch_size  # an epoch
@@ -214,10 +214,10 @@ class Training:
         group.average_gradients(self.model)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip or math.inf)
         self.optimizer.step()
-        self.lr = self.schedule.get_last_lr()[0]
+        self.lr = float(self.schedule.get_last_lr()[0])
         self.schedule.step()
         if self.average:  # torch's AveragedModel keeps its counter on the CPU and waits for the device twice a step
-            torch._foreach_lerp_(*self.averaged, 1 - recipe.ema)
+            torch._foreach_lerp_(self.averaged[0], self.averaged[1], 1 - recipe.ema)
         return [loss, hits, norm]
 
 
@@ -249,7 +249,7 @@ def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: 
         loss.backward()
         losses.append(loss.detach())
         hits.append((logits.argmax(1) == truth).sum() / len(y))
-    return sum(losses), sum(hits)
+    return sum(losses[1:], losses[0]), sum(hits[1:], hits[0])
 
 
 def floats(model: nn.Module) -> list[Tensor]:

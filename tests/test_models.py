@@ -4,7 +4,7 @@ import torchvision
 from torch import nn
 
 from dl.models import Preprocessed, flops, parameters
-from dl.models.lenet import lenet5, pooled_conv
+from dl.models.lenet import lenet5
 from dl.models.resnet import resnet18, resnet50, resnet101
 from dl.models.vgg import vgg16
 from dl.recipes import ZOO
@@ -68,36 +68,6 @@ def test_resnet_computes_what_torchvisions_does(ours, theirs):
     x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(net(x), reference(x), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("side", [14, 15])
-def test_pooled_convolution_is_convolution_then_pooling(ties, side):
-    x = torch.randn(4, 3, side, side, dtype=torch.float64)
-    if ties:  # small integers: each maximum is exact, and many are shared
-        x = x.round().clamp_(-1, 1)
-    weight, bias = torch.randn(6, 3, 5, 5, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
-    inputs = [t.round().requires_grad_() if ties else t.requires_grad_() for t in (x, weight, bias)]
-    expected = nn.functional.conv2d(*inputs)
-    for window in ((2, 1), (1, 2)):  # in one go the same values, but of shared maxima another would get the gradient
-        expected = nn.functional.max_pool2d(expected, window)
-    ours = pooled_conv(*inputs)
-    torch.testing.assert_close(ours, expected)
-    torch.testing.assert_close(ours, nn.functional.max_pool2d(nn.functional.conv2d(*inputs), 2))
-    grad = torch.randn_like(ours)
-    for mine, reference in zip(
-        torch.autograd.grad(ours, inputs, grad), torch.autograd.grad(expected, inputs, grad), strict=True
-    ):
-        torch.testing.assert_close(mine, reference)
-
-
-def test_lenet_trains_as_the_plain_layers_do():
-    torch.manual_seed(0)
-    net = lenet5().train()
-    plain = nn.Sequential(*net)
-    assert net.state_dict().keys() == plain.state_dict().keys()
-    x = torch.randn(8, 3, 32, 32)
-    torch.testing.assert_close(net(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
 def test_vgg_computes_what_torchvisions_features_do():

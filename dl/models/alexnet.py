@@ -15,7 +15,7 @@ from dl.models.init import kaiming
 
 
 def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequential:
-    """(N, 3, 32, 32) float -> logits (N, classes); 7,707,594 parameters for ten classes.
+    """Return AlexNet: (N, 3, 32, 32) float -> logits (N, classes); 7,707,594 parameters for ten classes.
 
     stride: the stem's; 2 quarters the arithmetic (and the first linear layer).
     """

@@ -14,6 +14,9 @@ class Preprocessed(nn.Module):
     into an exported program.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, net: nn.Module, mean: float | list[float], std: float | list[float], size: int | None = None):
         super().__init__()
         self.net, self.size = net, size

@@ -6,6 +6,8 @@ and costs accuracy. As in torchvision, the stride of a bottleneck sits in its 3x
 of each block starts at zero, so that every block starts as the identity (Goyal et al., 2017, section 5.1).
 """
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,13 +34,13 @@ class Block(nn.Module):
 
 
 def basic(cin: int, width: int, stride: int) -> Block:
-    """Two 3x3 convolutions (figure 5, left)."""
+    """Return two 3x3 convolutions with their shortcut (figure 5, left)."""
     body = nn.Sequential(conv_bn(cin, width, 3, stride), nn.ReLU(), conv_bn(width, width, 3))
     return Block(body, cin, width, stride)
 
 
 def bottleneck(cin: int, width: int, stride: int) -> Block:
-    """1x1 down, 3x3, 1x1 up to four times the width (figure 5, right)."""
+    """Return 1x1 down, 3x3, 1x1 up to four times the width, with their shortcut (figure 5, right)."""
     body = nn.Sequential(
         conv_bn(cin, width, 1), nn.ReLU(), conv_bn(width, width, 3, stride), nn.ReLU(),
         conv_bn(width, 4 * width, 1),
@@ -46,12 +48,17 @@ def bottleneck(cin: int, width: int, stride: int) -> Block:
     return Block(body, cin, 4 * width, stride)
 
 
-def resnet(block, depths: tuple[int, int, int, int], stem: str = "small", classes: int = 10) -> nn.Sequential:
-    """(N, 3, 32, 32) float -> logits (N, classes). Raises ValueError where `stem` is not in STEMS."""
+def resnet(
+    block: Callable[[int, int, int], Block], depths: tuple[int, int, int, int], stem: str = "small", classes: int = 10
+) -> nn.Sequential:
+    """Return the ResNet of four stages of `depths` blocks: (N, 3, 32, 32) float -> logits (N, classes).
+
+    Raises ValueError where `stem` is not in STEMS.
+    """
     if stem not in STEMS:
         raise ValueError(f"unknown stem {stem!r}: known are {', '.join(STEMS)}")
     if stem == "small":
-        layers = [conv_bn(3, 64, 3), nn.ReLU()]  # (N, 64, 32, 32)
+        layers: list[nn.Module] = [conv_bn(3, 64, 3), nn.ReLU()]  # (N, 64, 32, 32)
     else:
         layers = [conv_bn(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]  # (N, 64, 8, 8)
     cin = 64
@@ -63,20 +70,21 @@ def resnet(block, depths: tuple[int, int, int, int], stem: str = "small", classe
     net = kaiming(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes)))
     for module in net:
         if isinstance(module, Block):
-            nn.init.zeros_(module.body[-1][-1].weight)
+            *_, last = (each for each in module.body.modules() if isinstance(each, nn.BatchNorm2d))
+            nn.init.zeros_(last.weight)
     return net
 
 
 def resnet18(stem: str = "small", classes: int = 10) -> nn.Sequential:
-    """11,173,962 parameters for ten classes with the small stem, 11,181,642 with ImageNet's."""
+    """Return ResNet-18: 11,173,962 parameters for ten classes with the small stem, 11,181,642 with ImageNet's."""
     return resnet(basic, (2, 2, 2, 2), stem, classes)
 
 
 def resnet50(stem: str = "small", classes: int = 10) -> nn.Sequential:
-    """23,520,842 parameters for ten classes with the small stem, 23,528,522 with ImageNet's."""
+    """Return ResNet-50: 23,520,842 parameters for ten classes with the small stem, 23,528,522 with ImageNet's."""
     return resnet(bottleneck, (3, 4, 6, 3), stem, classes)
 
 
 def resnet101(stem: str = "small", classes: int = 10) -> nn.Sequential:
-    """42,512,970 parameters for ten classes with the small stem, 42,520,650 with ImageNet's."""
+    """Return ResNet-101: 42,512,970 parameters for ten classes with the small stem, 42,520,650 with ImageNet's."""
     return resnet(bottleneck, (3, 4, 23, 3), stem, classes)

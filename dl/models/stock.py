@@ -28,6 +28,7 @@ def load_weights(net: nn.Module, weights: str) -> bool:
 
 def with_batch_norm(net: nn.Module) -> nn.Module:
     """Put a batch norm behind every convolution of a stock AlexNet or VGG, in place."""
+    assert isinstance(net.features, nn.Sequential)
     net.features = nn.Sequential(
         *(
             part

@@ -13,13 +13,14 @@ D = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "po
 
 
 def vgg16(stride: int = 1, classes: int = 10) -> nn.Sequential:
-    """(N, 3, 32, 32) float -> logits (N, classes); 14,724,042 parameters for ten classes.
+    """Return VGG-16: (N, 3, 32, 32) float -> logits (N, classes); 14,724,042 parameters for ten classes.
 
     stride: the first convolution's; 2 quarters the arithmetic, and the last pooling, left with one pixel, goes.
     """
-    layers, cin = [], 3
+    layers: list[nn.Module] = []
+    cin = 3
     for width in D[:-1] if stride == 2 else D:
-        if width == "pool":
+        if isinstance(width, str):
             layers.append(nn.MaxPool2d(2))
         else:
             conv = nn.Conv2d(cin, width, 3, 1 if layers else stride, padding=1, bias=False)  # batch norm has the bias
