@@ -2,13 +2,12 @@
 
 A witness is a pair (a, b) whose midpoint lies above the chord: f((a + b)/2) > (f(a) + f(b))/2. hyperopt finds it,
 gradient ascent polishes it, it is rounded to multiples of 1/64, and interval arithmetic proves the inequality.
-A function is written once, over the operations of a `Maths`, and runs on tensors and on intervals alike.
+A function is written once, over the operations of a `Operations`, and runs on tensors and on intervals alike.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from dl.tuning import TPE, Space, Uniform
 # ------------------------------------------------------------------------------------------ arithmetic
 
 
-class Maths(NamedTuple):
+class Operations(NamedTuple):
     """The operations that differ between tensors and intervals; + - * / are the numbers' own."""
 
     log: Callable
@@ -33,7 +32,7 @@ class Maths(NamedTuple):
     relu: Callable
 
 
-TENSOR = Maths(torch.log, torch.sigmoid, lambda z: torch.logaddexp(z, torch.zeros_like(z)), torch.tanh, F.relu)
+TENSOR = Operations(torch.log, torch.sigmoid, lambda z: torch.logaddexp(z, torch.zeros_like(z)), torch.tanh, F.relu)
 
 iv = MPIntervalContext()  # a context of its own: its precision is nobody else's
 iv.prec = 160
@@ -43,7 +42,7 @@ def _relu(z: Any) -> Any:
     return iv.mpf([max(z.a, iv.zero).a, max(z.b, iv.zero).b])
 
 
-INTERVAL = Maths(
+INTERVAL = Operations(
     iv.log,
     lambda z: 1 / (1 + iv.exp(-z)),
     lambda z: iv.log(1 + iv.exp(z)),
@@ -52,7 +51,7 @@ INTERVAL = Maths(
 )
 
 # (coordinates, maths) -> value: D numbers -> one, and elementwise, so that coordinates (D, P) -> (P,)
-Function = Callable[[Any, Maths], Any]
+Function = Callable[[Any, Operations], Any]
 
 # ------------------------------------------------------------------------------------------ instruments
 
@@ -120,7 +119,7 @@ def search_pairs(
 
 
 def find_witness(
-    f: Function, low: Sequence[float], high: Sequence[float], trials: int, seed: int, device: str = "cpu"
+    f: Function, low: Sequence[float], high: Sequence[float], trials: int, seed: int, device: torch.device | str = "cpu"
 ) -> Witness:
     """Look for a witness against the convexity of `f` in the box low..high (D numbers each).
 
@@ -161,154 +160,3 @@ def _polish(f: Function, pairs: Tensor, low: Tensor, high: Tensor, steps: int = 
         move = (mean / (1 - 0.9**step)) / ((square / (1 - 0.99**step)).sqrt() + 1e-12)
         pairs = (pairs + 0.02 * (high - low) * (1 - step / (steps + 1)) * move).clamp(low, high)
     return pairs.detach()
-
-
-# ------------------------------------------------------------------------------------ question 2's cells
-
-# Rational data, small enough to be checked by hand. No line separates the labels, so that no cell is degenerate.
-POINTS = ((-2.0, 0.5), (-1.0, -1.0), (1.0, 1.5), (2.0, -0.5))
-LABELS = (0.0, 1.0, 1.0, 0.0)
-
-
-def _mean(values: Sequence) -> Any:
-    return sum(values[1:], values[0]) / len(values)
-
-
-def _ce(z: Any, y: Any, m: Maths) -> Any:
-    return m.softplus(z) - y * z
-
-
-def _mse(z: Any, y: Any, m: Maths) -> Any:
-    error = m.sigmoid(z) - y
-    return error * error
-
-
-def _square(z: Any, y: Any, m: Maths) -> Any:
-    return (z - y) * (z - y)
-
-
-def ce_of_p(p: Any, m: Maths) -> Any:
-    """Labels 1 and 0: -(log p_0 + log(1 - p_1))/2."""
-    return _mean([-m.log(p[0]), -m.log(1 - p[1])])
-
-
-def mse_of_p(p: Any, m: Maths) -> Any:
-    """Labels 1 and 0: ((1 - p_0)^2 + p_1^2)/2."""
-    return _mean([_square(p[0], 1.0, m), _square(p[1], 0.0, m)])
-
-
-def of_logits(z: Any, m: Maths, loss: Callable) -> Any:
-    """Labels 1 and 0."""
-    return _mean([loss(z[0], 1.0, m), loss(z[1], 0.0, m)])
-
-
-def of_weights(w: Any, m: Maths, loss: Callable) -> Any:
-    """A linear model on POINTS: z = w_0 x_0 + w_1 x_1 + w_2."""
-    return _mean([loss(w[0] * x[0] + w[1] * x[1] + w[2], y, m) for x, y in zip(POINTS, LABELS, strict=True)])
-
-
-def of_network(w: Any, m: Maths, loss: Callable, activation: Callable) -> Any:
-    """One hidden layer of two neurons on the first coordinate of POINTS: 2 weights, 2 biases, 2 weights, 1 bias."""
-    losses = []
-    for (x, _), y in zip(POINTS, LABELS, strict=True):
-        hidden = [activation(m)(w[i] * x + w[2 + i]) for i in range(2)]
-        losses.append(loss(hidden[0] * w[4] + hidden[1] * w[5] + w[6], y, m))
-    return _mean(losses)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One question: is this loss, as a function of these coordinates, convex?"""
-
-    loss: str
-    place: str
-    f: Function
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    reason: str = ""  # why it is convex, for any data; empty where nothing of the kind is known
-
-
-LOSSES = ("cross-entropy", "MSE of a probability", "MSE of a real output")
-PLACES = (
-    "p",
-    "logit",
-    "logistic weights",
-    "linear-regression weights",
-    "hidden, identity",
-    "hidden, ReLU",
-    "hidden, tanh",
-)
-ACTIVATIONS = {
-    "hidden, identity": lambda m: lambda z: z,
-    "hidden, ReLU": lambda m: m.relu,
-    "hidden, tanh": lambda m: m.tanh,
-}
-
-
-def cells() -> list[Cell]:
-    """The cells of the table that are defined: 16 of 3 losses x 7 places."""
-    ce, mse, real = LOSSES
-    p_box = ((1 / 64,) * 2, (63 / 64,) * 2)
-    affine = "a convex function of z, and z is affine in the weights"
-    table = [
-        Cell(ce, "p", ce_of_p, *p_box, "(-log p)'' = 1/p^2 > 0"),
-        Cell(mse, "p", mse_of_p, *p_box, "((p - y)^2)'' = 2 > 0"),
-        Cell(ce, "logit", partial(of_logits, loss=_ce), *_box(2), "(log(1 + e^z) - y z)'' = p (1 - p) > 0"),
-        Cell(mse, "logit", partial(of_logits, loss=_mse), *_box(2)),
-        Cell(ce, "logistic weights", partial(of_weights, loss=_ce), *_box(3), affine),
-        Cell(mse, "logistic weights", partial(of_weights, loss=_mse), *_box(3)),
-        Cell(real, "linear-regression weights", partial(of_weights, loss=_square), *_box(3), affine),
-    ]
-    for place, activation in ACTIVATIONS.items():
-        for name, loss in ((ce, _ce), (mse, _mse), (real, _square)):
-            table.append(Cell(name, place, partial(of_network, loss=loss, activation=activation), *_box(7, 4.0)))
-    return table
-
-
-def _box(d: int, size: float = 8.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return (-size,) * d, (size,) * d
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the instruments say of a cell."""
-
-    cell: Cell
-    witness: Witness
-    eigenvalues: Tensor  # (M, D), at `points` random points of the box and at those of the witness search
-
-    @property
-    def smallest(self) -> float:
-        return float(self.eigenvalues.min())
-
-    @property
-    def verdict(self) -> str:
-        """not convex: proven; convex: a reason that covers all data, and nothing found against it; else undecided."""
-        if self.witness.proven:
-            return "not convex"
-        return "convex" if self.cell.reason and self.smallest > -1e-9 else "undecided"
-
-    def row(self) -> dict:
-        convex = self.verdict == "convex"
-        return {
-            "loss": self.cell.loss,
-            "as a function of": self.cell.place,
-            "verdict": self.verdict,
-            "smallest_eigenvalue": self.smallest,
-            "largest_gap": max(self.witness.gaps),
-            "proven_gap": self.witness.lower,
-            "trials": len(self.witness.gaps),
-            "points": len(self.eigenvalues),
-            "because": self.cell.reason if convex else "witness" if self.witness.proven else "nothing proven",
-        }
-
-
-def examine(cell: Cell, trials: int, points: int, seed: int, device: str = "cpu") -> Finding:
-    """Search for a witness, and take the Hessian's spectrum at `points` random points besides the search's own."""
-    if points < 1:
-        raise ValueError("at least one point is needed for the Hessian's spectrum")
-    witness = find_witness(cell.f, cell.low, cell.high, trials, seed, device)
-    rng = torch.Generator().manual_seed(seed)
-    low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
-    spread = low + (high - low) * torch.rand(points, len(low), generator=rng, dtype=torch.float64)
-    return Finding(cell, witness, spectra(cell.f, torch.cat([spread.to(device), witness.points])).cpu())

@@ -16,8 +16,8 @@ import torch
 from tqdm import tqdm
 
 from dl import claims
+from dl.cells import Finding, cells, examine_cell
 from dl.device import pick_device
-from dl.landscape import Finding, cells, examine
 from dl.plots import convexity as plots
 from entrypoints.options import Command
 from entrypoints.questions import Question, Source
@@ -63,7 +63,7 @@ def main(trials: int, points: int, seed: int, device: str) -> None:
     with start("convexity", asked, {"question": 2, "kind": "question", "device": chosen.type}) as run:
         findings = []
         for cell in tqdm(cells(), desc="cells", disable=None):
-            findings.append(examine(cell, trials, points, seed, chosen))
+            findings.append(examine_cell(cell, trials, points, seed, chosen))
             record_cell(run, findings[-1])
         rows = [finding.row() for finding in findings]
         verdicts = [claims.judge_q2_ce(rows), claims.judge_q2_mse(rows), claims.judge_q2_none(rows)]

@@ -540,7 +540,6 @@ def draw(run: Run, by_loss: Comparison) -> None:
     loss = np.exp(by_loss.mean)
     run.figure("marginals.png", plots.marginals(GRID, loss))
     run.figure("shapes.png", plots.heat_map(GRID, loss))
-    run.figure("parallel.png", plots.parallel(GRID, loss))
     run.figure("ranks.png", plots.ranks(GRID, by_loss))
 
 
@@ -550,7 +549,7 @@ def simulations(run: Run, whole: History, plan: Plan) -> tuple[dict[str, Regret]
     runs, trials = SIMULATED
     curves = {algo: regret(tables, algo, trials, plan.batch, runs) for algo in ALGORITHMS}
     floor = grid_regret(tables)
-    run.figure("regret.png", plots.regret(curves, floor))
+    run.figure("regret.png", plots.regret_curves(curves, floor))
     for algo, values in curves.items():
         for n, (seen, new) in enumerate(zip(values.seen.mean(0), values.new.mean(0), strict=True)):
             run.metrics({f"regret_{algo}_seen": seen, f"regret_{algo}_new": new}, n + 1)

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dl.cells import LOSS_NAMES
 from dl.claims import (
     CE,
     CLAIMS,
@@ -24,7 +25,6 @@ from dl.claims import (
     rows,
     tally,
 )
-from dl.landscape import LOSSES
 from dl.logistic.losses import corner_gradients
 
 
@@ -86,7 +86,7 @@ def test_the_ledger_holds_the_fourteen():
 
 
 def test_the_table_s_names_are_the_instrument_s():
-    assert LOSSES == (CE, MSE, REAL)
+    assert LOSS_NAMES == (CE, MSE, REAL)
 
 
 def test_a_verdict_is_one_of_four_on_a_known_claim():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dl import landscape
+from dl.cells import cells
 from dl.data import Data
 from dl.data.split import Split
 from dl.logistic.descent import Descent, descend
@@ -69,7 +70,7 @@ def test_a_stack_of_perceptrons_stays_on_the_gpu(device):
     assert stack.epoch().device.type == "meta"
 
 
-@pytest.mark.parametrize("cell", landscape.cells(), ids=lambda cell: f"{cell.loss}, {cell.place}")
+@pytest.mark.parametrize("cell", cells(), ids=lambda cell: f"{cell.loss}, {cell.place}")
 def test_hessians_stay_on_the_gpu(device, cell):
     point = torch.zeros(3, len(cell.low), dtype=torch.float64, device=device)
     assert landscape.spectra(cell.f, point).device.type == "meta"

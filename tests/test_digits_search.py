@@ -170,7 +170,7 @@ def test_the_exhaustive_mode_logs_tables_figures_and_verdicts(store, monkeypatch
     client = MlflowClient()
     (parent,) = client.search_runs(["0"], "tags.kind = 'grid'")
     names = {a.path for a in client.list_artifacts(parent.info.run_id)}
-    figures = {"marginals.png", "shapes.png", "parallel.png", "ranks.png", "regret.png"}
+    figures = {"marginals.png", "shapes.png", "ranks.png", "regret.png"}
     assert figures | {"claims.json", "standings.json"} <= names
     assert "claim.Q3-table2" in parent.data.tags
     children = client.search_runs(["0"], "tags.kind = 'repeat'")

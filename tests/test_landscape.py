@@ -5,33 +5,18 @@ from fractions import Fraction
 import pytest
 import torch
 
-from dl.landscape import (
-    INTERVAL,
-    LABELS,
-    LOSSES,
-    PLACES,
-    POINTS,
-    TENSOR,
-    Cell,
-    cells,
-    examine,
-    find_witness,
-    iv,
-    jensen_gap,
-    proven_gap,
-    search_pairs,
-    spectra,
-)
+from dl.cells import LOSS_NAMES, PLACES, POINT_LABELS, POINTS, Cell, cells, examine_cell
+from dl.landscape import INTERVAL, TENSOR, find_witness, iv, jensen_gap, proven_gap, search_pairs, spectra
 from dl.logistic.optimum import is_separable
 from dl.tuning import Uniform
 
-CE, MSE, REAL = LOSSES
+CE, MSE, REAL = LOSS_NAMES
 CONVEX = {(CE, "p"), (CE, "logit"), (CE, "logistic weights"), (MSE, "p"), (REAL, "linear-regression weights")}
 
 
 @pytest.fixture(scope="module")
 def findings():
-    return {(cell.loss, cell.place): examine(cell, trials=8, points=50, seed=1) for cell in cells()}
+    return {(cell.loss, cell.place): examine_cell(cell, trials=8, points=50, seed=1) for cell in cells()}
 
 
 def test_the_table_has_every_cell_that_is_defined(findings):
@@ -68,7 +53,7 @@ def test_the_witness_of_the_deep_linear_network_by_fractions(findings):
 
     def f(w):
         total = Fraction(0)
-        for (x, _), y in zip(POINTS, LABELS, strict=True):
+        for (x, _), y in zip(POINTS, POINT_LABELS, strict=True):
             z = sum((w[i] * Fraction(x) + w[2 + i]) * w[4 + i] for i in range(2)) + w[6]
             total += (z - Fraction(y)) ** 2
         return total / len(POINTS)
@@ -128,19 +113,19 @@ def test_relu_of_an_interval_across_zero():
 
 def test_without_a_reason_nothing_is_called_convex():
     bowl = lambda w, m: w[0] * w[0]  # noqa: E731
-    assert examine(Cell("x", "y", bowl, (-1.0,), (1.0,)), 3, 5, 0).verdict == "undecided"
-    assert examine(Cell("x", "y", bowl, (-1.0,), (1.0,), "a square"), 3, 5, 0).verdict == "convex"
+    assert examine_cell(Cell("x", "y", bowl, (-1.0,), (1.0,)), 3, 5, 0).verdict == "undecided"
+    assert examine_cell(Cell("x", "y", bowl, (-1.0,), (1.0,), "a square"), 3, 5, 0).verdict == "convex"
 
 
 def test_a_witness_beats_a_stated_reason():
     dome = lambda w, m: -w[0] * w[0]  # noqa: E731
-    assert examine(Cell("x", "y", dome, (-1.0,), (1.0,), "so they say"), 3, 5, 0).verdict == "not convex"
+    assert examine_cell(Cell("x", "y", dome, (-1.0,), (1.0,), "so they say"), 3, 5, 0).verdict == "not convex"
 
 
 def test_no_line_separates_the_table_s_points():
     x = torch.tensor([[*point, 1.0] for point in POINTS])
-    assert not is_separable(x, torch.tensor(LABELS))
-    assert not is_separable(x[:, [0, 2]], torch.tensor(LABELS))
+    assert not is_separable(x, torch.tensor(POINT_LABELS))
+    assert not is_separable(x[:, [0, 2]], torch.tensor(POINT_LABELS))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 27])
@@ -161,4 +146,4 @@ def test_bad_searches_are_refused():
     with pytest.raises(ValueError, match="low < high"):
         find_witness(f, (1.0, 1.0), (1.0, 2.0), 3, 0)
     with pytest.raises(ValueError, match="at least one point"):
-        examine(cells()[0], 1, 0, 0)
+        examine_cell(cells()[0], 1, 0, 0)

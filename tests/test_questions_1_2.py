@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from mlflow.artifacts import download_artifacts
 
 import entrypoints.convexity
-from dl.landscape import Finding, Witness, cells
+from dl.cells import Finding, cells
+from dl.landscape import Witness
 from dl.logistic.losses import LOSSES
 from dl.logistic.problems import breast_cancer, split_problem
 from entrypoints.convexity import main as convexity

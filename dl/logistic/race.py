@@ -1,6 +1,7 @@
 """Races between the losses: how many steps a descent takes to a goal, each loss with its own best learning rate."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,7 +67,9 @@ class PreparedProblem:
         how = Descent(loss, race.steps, None if optimiser == "GD" else race.batch, race.seed)
         return descend(self.x, self.y, lr, start, how)
 
-    def tune(self, race: Race, loss: str, optimiser: str, on_batch=lambda: None) -> list[RateTrials]:
+    def tune(
+        self, race: Race, loss: str, optimiser: str, on_batch: Callable[[], object] = lambda: None
+    ) -> list[RateTrials]:
         """Return, for each start, the trials (lr, objective) of its own TPE search, on other seeds than the race's."""
 
         rehearsal = replace(race, seeds=race.tuning_seeds, seed=race.seed + 1_000_003)

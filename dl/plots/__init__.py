@@ -19,28 +19,28 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def figure(width: float = 8.0, height: float = 4.5) -> Figure:
-    """An empty figure; `width` and `height` in inches, 120 dots an inch (UI width, print quality)."""
+    """Return an empty figure; `width` and `height` in inches, 120 dots an inch (UI width, print quality)."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
 def percent() -> PercentFormatter:
-    """For an axis of shares in 0..1."""
+    """Return the labels of an axis of shares in 0..1."""
     from matplotlib.ticker import PercentFormatter
 
     return PercentFormatter(1)
 
 
 def style(index: int, markers: bool = True) -> dict:
-    """Line style of the `index`-th curve: colour, dashes and marker all differ."""
+    """Return the line style of the `index`-th curve: colour, dashes and marker all differ."""
     index %= len(COLOURS)
     marker = {"marker": MARKERS[index], "markersize": 4} if markers else {}
     return {"color": COLOURS[index], "linestyle": LINES[index], "linewidth": 1.6, **marker}
 
 
 def tidy(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Title, axis labels with units, a light grid, and no box on the right and on top."""
+    """Set title and axis labels with units, a light grid, and no box on the right and on top."""
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,19 +7,19 @@ import torch
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
+from dl.cells import LOSS_NAMES, PLACES, Finding
 from dl.claims import at_least
-from dl.landscape import LOSSES as TABLE_LOSSES
-from dl.landscape import PLACES, TENSOR, Finding
+from dl.landscape import TENSOR
 from dl.plots import COLOURS, LINES, figure, tidy
 
 
 def convexity_table(findings: Sequence[Finding]) -> Figure:
     """Draw the table of question 2: smallest Hessian eigenvalue met (colour and number) and verdict, cell by cell."""
-    values = np.full((len(TABLE_LOSSES), len(PLACES)), np.nan)
+    values = np.full((len(LOSS_NAMES), len(PLACES)), np.nan)
     fig = figure(12, 3.9)
     axes = fig.subplots()
     for finding in findings:
-        i, j = TABLE_LOSSES.index(finding.cell.loss), PLACES.index(finding.cell.place)
+        i, j = LOSS_NAMES.index(finding.cell.loss), PLACES.index(finding.cell.place)
         values[i, j] = finding.smallest
         dark = abs(finding.smallest) > 8
         axes.text(j, i, f"{finding.verdict.upper()}\n{_number(finding.smallest)}", ha="center", va="center",
@@ -31,9 +31,9 @@ def convexity_table(findings: Sequence[Finding]) -> Figure:
     axes.set_xticks(
         range(len(PLACES)), [place.replace("weights", "\nweights").replace(", ", ",\n") for place in PLACES]
     )
-    axes.set_yticks(range(len(TABLE_LOSSES)), [loss.replace(" of ", "\nof ") for loss in TABLE_LOSSES])
+    axes.set_yticks(range(len(LOSS_NAMES)), [loss.replace(" of ", "\nof ") for loss in LOSS_NAMES])
     axes.set_xticks(np.arange(-0.5, len(PLACES)), minor=True)
-    axes.set_yticks(np.arange(-0.5, len(TABLE_LOSSES)), minor=True)
+    axes.set_yticks(np.arange(-0.5, len(LOSS_NAMES)), minor=True)
     axes.grid(which="minor", color="0.7", linewidth=0.8)
     axes.tick_params(length=0, which="both")
     axes.set(xlabel="as a function of")
@@ -53,7 +53,7 @@ def hessian_spectra(findings: Sequence[Finding]) -> Figure:
     """Draw every eigenvalue met, cell by cell, as the share of them that lies at or below a value."""
     fig = figure(12, 4.6)
     panels = fig.subplots(1, 3, sharey=True)
-    for axes, loss in zip(panels, TABLE_LOSSES, strict=True):
+    for axes, loss in zip(panels, LOSS_NAMES, strict=True):
         for finding in (f for f in findings if f.cell.loss == loss):
             index = PLACES.index(finding.cell.place)
             values = np.sort(finding.eigenvalues.numpy(), axis=None)

@@ -1,9 +1,9 @@
 """Question 3 in pictures: a search, and the exhaustive table behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib.collections import LineCollection
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
@@ -12,7 +12,7 @@ from dl.plots import COLOURS, figure, style, tidy
 from dl.ranking import Comparison, Regret
 from dl.table1 import TABLE1, TABLE2, Config
 
-LABELS = {
+AXIS_LABELS = {
     "h1": "hidden layer 1",
     "h2": "hidden layer 2",
     "lr": "learning rate",
@@ -25,13 +25,13 @@ GREY = "#9A9A9A"
 LADDER = (0.05, 0.1, 0.2, 0.5, 1, 2)
 
 
-def plain(value: float | str) -> str:
-    """A table's value as one writes it: 0.00001, not 1e-05."""
+def plain_number(value: float | str) -> str:
+    """Return a table's value as one writes it: 0.00001, not 1e-05."""
     return value if isinstance(value, str) else np.format_float_positional(value, trim="-")
 
 
-def log_axis(axis, ticks: Sequence[float]) -> None:
-    """A logarithmic axis with plain numbers at `ticks` only."""
+def log_axis(axis: Axis, ticks: Sequence[float]) -> None:
+    """Make an axis logarithmic, with plain numbers at `ticks` only."""
     axis.set_major_locator(FixedLocator(list(ticks)))
     axis.set_minor_locator(NullLocator())
     formatter = ScalarFormatter()
@@ -40,7 +40,7 @@ def log_axis(axis, ticks: Sequence[float]) -> None:
 
 
 def progress(losses: Sequence[float | None], finalists: Sequence[Config], again: Comparison) -> Figure:
-    """Left: each trial's loss and the best so far. Right: the finalists on splits that the search never saw.
+    """Draw each trial's loss and the best so far, and the finalists on splits that the search never saw.
 
     losses: in order, None for a failed trial; finalists: in the order of `again`, which compares log losses.
     """
@@ -78,7 +78,7 @@ def progress(losses: Sequence[float | None], finalists: Sequence[Config], again:
 
 
 def marginals(configs: Sequence[Config], loss: np.ndarray) -> Figure:
-    """The loss over each hyper-parameter's values, all others varying; loss: (C,)."""
+    """Draw the loss over each hyper-parameter's values, all others varying; loss: (C,)."""
     drawing = figure(11, 4.1)
     rows = drawing.subplots(1, len(TABLE1), sharey=True, width_ratios=[len(v) + 1 for v in TABLE1.values()])
     for axes, (key, values) in zip(rows, TABLE1.items(), strict=True):
@@ -88,11 +88,11 @@ def marginals(configs: Sequence[Config], loss: np.ndarray) -> Figure:
             box.set(facecolor=COLOURS[5], edgecolor=BLUE, alpha=0.7)
             median.set(color=BLACK, linewidth=1.8)
         axes.plot(range(1, len(values) + 1), [g.min() for g in groups], "v", color=ORANGE, markersize=5)
-        axes.set_xticks(range(1, len(values) + 1), [plain(v) for v in values])
+        axes.set_xticks(range(1, len(values) + 1), [plain_number(v) for v in values])
         axes.tick_params(axis="x", labelrotation=45 if len(values) > 4 else 0, labelsize=8)
         axes.set_yscale("log")
         log_axis(axes.yaxis, LADDER)
-        tidy(axes, "", LABELS[key], LOSS if axes is rows[0] else "")
+        tidy(axes, "", AXIS_LABELS[key], LOSS if axes is rows[0] else "")
     rows[0].plot([], [], "v", color=ORANGE, label="best")
     rows[0].plot([], [], "-", color=BLACK, label="median")
     rows[0].plot([], [], "s", color=COLOURS[5], markeredgecolor=BLUE, label="the middle half; whiskers: 90%")
@@ -102,25 +102,19 @@ def marginals(configs: Sequence[Config], loss: np.ndarray) -> Figure:
 
 
 def heat_map(configs: Sequence[Config], loss: np.ndarray) -> Figure:
-    """h1 x h2: the median where training works (learning rate 0.01 or 0.001), and the best of all; loss: (C,)."""
+    """Draw the median where training works (learning rate 0.01 or 0.001) and the best over h1 x h2; loss: (C,)."""
     drawing = figure(10.5, 3.9)
     works = [c.lr in (0.01, 0.001) for c in configs]
-    panels = (
+    panels: tuple[tuple[str, Callable, list[bool]], ...] = (
         ("Median at learning rates 0.01 and 0.001", np.median, works),
         ("Best over everything else", np.min, [True] * len(configs)),
     )
     for axes, (title, summary, chosen) in zip(drawing.subplots(1, 2), panels, strict=True):
-        cells = np.array(
-            [
-                [
-                    summary(
-                        [v for c, v, ok in zip(configs, loss, chosen, strict=True) if ok and (c.h1, c.h2) == (h1, h2)]
-                    )
-                    for h2 in TABLE1["h2"]
-                ]
-                for h1 in TABLE1["h1"]
-            ]
-        )
+        shapes: dict[tuple[int, int], list[float]] = {}
+        for config, value, ok in zip(configs, loss, chosen, strict=True):
+            if ok:
+                shapes.setdefault((config.h1, config.h2), []).append(value)
+        cells = np.array([[summary(shapes[h1, h2]) for h2 in TABLE1["h2"]] for h1 in TABLE1["h1"]])
         picture = axes.imshow(cells, cmap="cividis_r", aspect="auto", origin="lower")
         for (row, column), value in np.ndenumerate(cells):
             dark = value > (cells.min() + cells.max()) / 2
@@ -129,59 +123,15 @@ def heat_map(configs: Sequence[Config], loss: np.ndarray) -> Figure:
         axes.set_yticks(range(len(TABLE1["h1"])), TABLE1["h1"])
         place = TABLE1["h2"].index(TABLE2.h2) - 0.5, TABLE1["h1"].index(TABLE2.h1) - 0.5
         axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.5))
-        tidy(axes, title, LABELS["h2"] + " (units)", LABELS["h1"] + " (units)")
+        tidy(axes, title, AXIS_LABELS["h2"] + " (units)", AXIS_LABELS["h1"] + " (units)")
         axes.grid(False)
         drawing.colorbar(picture, ax=axes, label=LOSS)
     drawing.suptitle("Loss by shape; the frame is table 2's shape", fontsize=12)
     return drawing
 
 
-def parallel(configs: Sequence[Config], loss: np.ndarray) -> Figure:
-    """One line a configuration across all hyper-parameters to its loss; loss: (C,)."""
-    drawing = figure(10.5, 4.6)
-    axes = drawing.subplots()
-    height = np.log(loss)
-    height = (height - height.min()) / (height.max() - height.min())
-    jitter = np.random.default_rng(0).uniform(-0.03, 0.03, (len(configs), len(TABLE1)))
-    jitter[[c == TABLE2 for c in configs]] = 0
-    lines = []
-    for c, h, shift in zip(configs, height, jitter, strict=True):
-        places = [v.index(getattr(c, key)) / (len(v) - 1) for key, v in TABLE1.items()]
-        lines.append([*(np.array(places) * 0.94 + 0.03 + shift), h])
-    lines = np.array(lines)
-    across = np.arange(len(TABLE1) + 1)
-    best = np.argsort(loss)[: max(1, len(loss) // 20)]
-    rest = np.setdiff1d(np.arange(len(loss)), best)
-    for chosen, colour, alpha, width in ((rest, GREY, 0.12, 0.5), (best, BLUE, 0.45, 0.9)):
-        paths = [np.column_stack([across, lines[i]]) for i in chosen]
-        axes.add_collection(LineCollection(paths, colors=colour, alpha=alpha, linewidths=width))
-    if TABLE2 in configs:
-        axes.plot(across, lines[list(configs).index(TABLE2)], color=ORANGE, linewidth=2.6, label="table 2")
-    axes.plot([], [], color=BLUE, label=f"best {len(best)} (5%)")
-    axes.plot([], [], color=GREY, label="the others")
-    for x, values in enumerate(TABLE1.values()):
-        axes.axvline(x, color=BLACK, linewidth=0.8)
-        for i, value in enumerate(values):
-            y = i / (len(values) - 1) * 0.94 + 0.03
-            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.8}
-            axes.text(x + 0.02, y, plain(value), fontsize=8, va="center", bbox=box, zorder=5)
-    end = len(TABLE1)
-    axes.axvline(end, color=BLACK, linewidth=0.8)
-    for value in (0.05, 0.1, 0.2, 0.5, 1, 2, 4):
-        y = (np.log(value) - np.log(loss.min())) / (np.log(loss.max()) - np.log(loss.min()))
-        if -0.01 <= y <= 1.01:
-            axes.text(end + 0.02, y, f"{value:g}", fontsize=8, va="center", zorder=5)
-    tidy(axes, f"All {len(configs):,} configurations")
-    axes.set(xlim=(-0.1, end + 0.3), ylim=(-0.03, 1.03), yticks=[])
-    axes.set_xticks([*across], [*LABELS.values(), LOSS])
-    axes.grid(False)
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
-    return drawing
-
-
 def ranks(configs: Sequence[Config], result: Comparison, closer: int = 450) -> Figure:
-    """All configurations by their mean, with 95% intervals, those that may be the best, and table 2's place.
+    """Draw all configurations by their mean, with 95% intervals, those that may be the best, and table 2's place.
 
     result: a comparison of log losses; closer: how many of the best the right-hand panel shows again.
     """
@@ -212,8 +162,8 @@ def ranks(configs: Sequence[Config], result: Comparison, closer: int = 450) -> F
     return drawing
 
 
-def regret(curves: dict[str, Regret], grid: np.ndarray) -> Figure:
-    """What searches still lose after each trial: where they looked, and on new splits, beside the grid's (R,)."""
+def regret_curves(curves: dict[str, Regret], grid: np.ndarray) -> Figure:
+    """Draw what searches still lose after each trial: where they looked, and on new splits, beside the grid's (R,)."""
     drawing = figure(11, 4.2)
     left, right = drawing.subplots(1, 2)
     for axes, kind in ((left, "seen"), (right, "new")):

@@ -11,7 +11,7 @@ SHOWN = 96
 
 
 def contact_sheet(x: np.ndarray, names: list[str], probabilities: np.ndarray, title: str) -> Figure:
-    """The first images as the network saw them, each with its label, the label's probability and its file's name.
+    """Draw the first images as the network saw them, each with its label, the label's probability and its file's name.
 
     x: uint8 (N, 3, H, W); probabilities: (N, classes).
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def curves(history: list[Epoch], title: str) -> Figure:
-    """Loss and accuracy of one network over its epochs."""
+    """Draw loss and accuracy of one network over its epochs."""
     fig = figure(9, 3.8)
     left, right = fig.subplots(1, 2)
     epochs = [epoch.index for epoch in history]
@@ -35,7 +35,7 @@ def curves(history: list[Epoch], title: str) -> Figure:
 
 
 def confusion(truth: np.ndarray, guess: np.ndarray, title: str, classes: int = 10) -> Figure:
-    """Confusion matrix; truth, guess: int (N,). Shares of each true class (row), so that rare classes count alike."""
+    """Draw the confusion matrix as shares of each true class (row), so that rare ones count alike; int (N,) each."""
     matrix = np.zeros((classes, classes))
     np.add.at(matrix, (truth, guess), 1)
     share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
@@ -55,7 +55,7 @@ def confusion(truth: np.ndarray, guess: np.ndarray, title: str, classes: int = 1
 
 
 def mistakes(x: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, title: str, count: int = 32) -> Figure:
-    """The most confident errors. x: uint8 (N, 3, H, W); truth: int (N,); probabilities: (N, classes)."""
+    """Draw the most confident errors. x: uint8 (N, 3, H, W); truth: int (N,); probabilities: (N, classes)."""
     guess = probabilities.argmax(1)
     wrong = np.flatnonzero(guess != truth)
     wrong = wrong[np.argsort(-probabilities[wrong, guess[wrong]])][:count]
@@ -80,7 +80,7 @@ def always_the_most_frequent(share: float) -> str:
 
 
 def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: float, title: str) -> Figure:
-    """The zoo side by side: accuracy over epochs, over seconds, and against size and cost.
+    """Draw the zoo side by side: accuracy over epochs, over seconds, and against size and cost.
 
     rows: one dict a network with network (its title), test_accuracy (0..1), test_accuracy_se, parameters, flops, and
     test_accuracy_std where it is the mean of several seeds;

@@ -20,6 +20,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from dl import landscape
+from dl.cells import cells
 from dl.data import Data, digits, street_digits
 from dl.data.digits import resplit
 from dl.evaluate import evaluate
@@ -161,7 +162,7 @@ def compare_questions_1_and_2(session: GpuSession) -> None:
             return there.descend(race, loss, optimiser, rates).loss
 
         add_agreement(session, f"races, {loss}, {optimiser}, loss", raced)
-    for cell in landscape.cells():
+    for cell in cells():
         low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
         count, rng = 20 if session.miniature else 2000, torch.Generator().manual_seed(0)
         points = low + (high - low) * torch.rand(count, len(low), generator=rng).double()

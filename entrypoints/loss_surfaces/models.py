@@ -13,7 +13,7 @@ from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import Run
 
-ABOUT = About(
+ABOUT_LOGISTIC = About(
     reads="the 30 features of Wisconsin's diagnostic breast-cancer data in their own units, in scikit-learn's order; "
     "standardisation is the model's own business",
     returns='float32 `(N,)`, the logit of "benign"',
@@ -58,6 +58,6 @@ def register_models(run: Run, race: Race, train: Problem, val: Problem, test: Pr
                 scores[f"{part}_accuracy"] = float(((z > 0) == (problem.y > 0.5)).double().mean())
             child.metrics(scores)
             held = HeldOut(val.name, val.digest(), val.x.float().numpy(), val.y.numpy() > 0.5)
-            version = register(child, model, (f"logistic-{loss}",), held, replace(ABOUT, recipe=recipe))
+            version = register(child, model, (f"logistic-{loss}",), held, replace(ABOUT_LOGISTIC, recipe=recipe))
         rows[loss] = scores | {"version": version}
     return rows
