@@ -31,6 +31,7 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mlflow.entities import Run as Record
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -44,13 +45,13 @@ from dl.population import History, Repeat, Stack, ordinary, train
 from dl.ranking import Comparison, Regret, compare, grid_regret, noise_groups, regret
 from dl.recipes.jobs import try_config
 from dl.table1 import ALGORITHMS, GRID, TABLE1, TABLE1_SPACE, TABLE2, Config, suggest
-from entrypoints.options import Command, engine_options
+from entrypoints.options import Command, engine_options, options_to_resume
 from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
 from tracking.model_card import About, HeldOut
 from tracking.registry import register
-from tracking.run import Run, start
-from tracking.store import connect, find
+from tracking.resume import refuse_other_data, reopen, start_or_resume
+from tracking.run import Run
 
 FINALISTS = 5  # run again on as many new splits before one is named
 SEEDS = 5  # of the winner
@@ -132,23 +133,31 @@ def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **p
         raise click.UsageError(f"{flags(idle)} would do nothing: --exhaustive trains every configuration")
     if engine == "ray" and "batch" in changed and not resume:
         raise click.UsageError("--batch would do nothing: on Ray trials are suggested one by one")
+    kind = {"question": "3", "kind": "grid" if exhaustive else "search"}
+    before = reopen(resume, "digits_search", kind, options_to_resume(), "trials") if resume else None
+    options = before.options if before else click.get_current_context().params
+    if before and before.record.data.tags.get("table1", SPACE) != SPACE:
+        raise click.UsageError(f"run {resume} searched another space than table 1: start a new run")
+    plan = Plan(**{f.name: options[f.name] for f in fields(Plan)})
     try:
-        cluster = tuning.pick_cluster(engine, cpus_per_trial, gpus_per_trial, device)
-        device = str(pick_device(device, mps=False))
-        plan = reopen(resume) if resume else Plan(**plan)
+        cluster = tuning.pick_cluster(
+            *(options[key] for key in ("engine", "cpus_per_trial", "gpus_per_trial", "device"))
+        )
+        device = str(pick_device(options["device"], mps=False))
         if cluster and plan.algo != "tpe":
             raise ValueError(f"--engine ray searches with tpe, not with {plan.algo}")
         if cluster:
             tuning.init_ray(cluster)
-    except (ValueError, LookupError, ConnectionError) as error:
+    except (ValueError, ConnectionError) as error:
         raise click.UsageError(str(error.args[0])) from error
     data = digits()
+    if before:
+        digests = {part: getattr(data, part).digest() for part in ("train", "val", "test")}
+        refuse_other_data(before.record, data.name, digests)
     torch.set_num_threads(1)  # small tensors: on a busy machine a second thread costs more than it brings
-    kind = "grid" if exhaustive else "search"
-    asked = click.get_current_context().params | asdict(plan) | {"device": device}
-    tags = {"question": 3, "kind": kind, "network": "mlp", "dataset": data.name, "device": device}
+    tags = {**kind, "network": "mlp", "dataset": data.name, "device": device}
     name = "digits_search / " + ("all 1,400" if exhaustive else plan.algo)
-    with start(name, asked, tags, resume or None) as run:
+    with start_or_resume(name, options | {"device": device}, tags, before) as (run, _):
         run.tags({"table1": SPACE})
         log_datasets(run, data)
         text = exhaust(run, plan, data, device) if exhaustive else search(run, plan, data, device, cluster)
@@ -166,25 +175,6 @@ def log_datasets(run: Run, data: Data) -> None:
         run.dataset(data.name, data.source, split.digest(), len(split), part)
 
 
-def reopen(run_id: str) -> Plan:
-    """The plan of a search that is to go on. LookupError where the run is no unfinished search of this table."""
-    client = connect()
-    record = find(client, run_id)
-    tags, params = record.data.tags, record.data.params
-    if tags.get("kind") != "search" or tags.get("question") != "3":
-        raise LookupError(f"run {run_id} is no search of digits_search")
-    if not {f.name for f in fields(Plan)} <= set(params):
-        client.set_terminated(run_id, "KILLED")
-        raise LookupError(f"run {run_id} died before it had recorded its options: start a new one")
-    if tags.get("table1", SPACE) != SPACE:
-        raise LookupError(f"run {run_id} searched another space than table 1: {tags.get('table1')}")
-    if record.info.status == "FINISHED":
-        raise LookupError(f"run {run_id} is finished: there is nothing to resume")
-    if params["algo"] not in ALGORITHMS:
-        raise LookupError(f"run {run_id} searches with {params['algo']}, which is no more: start a new run")
-    return Plan(**{f.name: type(f.default)(params[f.name]) for f in fields(Plan)})
-
-
 def repeats_of(data: Data, plan: Plan, first: int, count: int) -> list[Repeat]:
     """Splits and seeds number `first` and on of this search; equal numbers, equal splits."""
     seeds = range(1000 * plan.seed + first, 1000 * plan.seed + first + count)
@@ -198,11 +188,11 @@ def search(run: Run, plan: Plan, data: Data, device: str, cluster: tuning.Cluste
     """Search, check the finalists, train and register the winner; returns the answer in Markdown."""
     repeats = repeats_of(data, plan, 0, plan.repeats)
     finished = recall(run)
-    clock = perf_counter()
     with tqdm(total=plan.trials, initial=len(finished), desc="trials", disable=None) as bar:
         tried = try_on_ray if cluster else try_in_batches
         finished |= tried(run, plan, finished, repeats, cluster or device, bar)
-    seconds = perf_counter() - clock
+    # of all processes that have searched: the sum of the trials' own
+    seconds = sum(child.data.metrics.get("seconds", 0.0) for child in over(run, "trial"))
 
     trials = [finished[n] for n in sorted(finished)]
     best = leaders(trials)
@@ -308,13 +298,17 @@ def try_on_ray(
 def recall(run: Run) -> Finished:
     """The trials that are over, by number, as the tracking server has them; None is a failed one's loss."""
     known = {}
-    for child in run.children("trial"):
-        if child.info.status in STATUS.values():
-            params = child.data.params
-            config = Config(**{key: type(values[0])(params[key]) for key, values in TABLE1.items()})
-            loss = child.data.metrics["val_loss"] if child.info.status == "FINISHED" else None
-            known[int(params["trial"])] = config, loss
+    for child in over(run, "trial"):
+        params = child.data.params
+        config = Config(**{key: type(values[0])(params[key]) for key, values in TABLE1.items()})
+        loss = child.data.metrics["val_loss"] if child.info.status == "FINISHED" else None
+        known[int(params["trial"])] = config, loss
     return known
+
+
+def over(run: Run, kind: str) -> list[Record]:
+    """The children of that kind that came to their end; the others were killed."""
+    return [child for child in run.children(kind) if child.info.status in STATUS.values()]
 
 
 def record(
@@ -330,7 +324,7 @@ def record(
     clock = perf_counter()
     history = train(configs, repeats, epochs, device)
     seconds = (perf_counter() - clock) / len(configs)
-    there = {child.data.params["trial"] for child in run.children(kind) if child.info.status in STATUS.values()}
+    there = {child.data.params["trial"] for child in over(run, kind)}
     outcome = {}
     for i, (number, config) in enumerate(zip(numbers, configs, strict=True)):
         curves = {f.name: getattr(history, f.name)[i].numpy() for f in fields(History)}

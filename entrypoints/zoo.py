@@ -1,6 +1,5 @@
 """The work of `svhn_zoo`: networks trained, searched for, resumed, compared and registered."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import click
 import numpy as np
@@ -32,11 +30,12 @@ from dl.recipes.document import ABLATION, DOCUMENT, shrunk
 from dl.recipes.jobs import train_plan, try_recipe
 from dl.recipes.space import recipe_space
 from dl.train import DivergedError, Epoch, fit
+from entrypoints.options import options_to_resume
 from tracking.evidence import log_verdicts
 from tracking.model_card import About, HeldOut
 from tracking.registry import register
-from tracking.run import Run, start
-from tracking.store import connect, find
+from tracking.resume import Earlier, refuse_other_data, refuse_other_spaces, reopen, start_or_resume
+from tracking.run import Run
 from tracking.trials import recording
 
 SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
@@ -45,8 +44,8 @@ NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers
 
 def run_zoo(resume: str, asked: dict) -> None:
     """The command, with its options. Raises click's exceptions where they make no sense."""
-    before = reopen(resume, asked) if resume else None
-    options = asked | decided(before) if before else asked
+    before = reopen(resume, "svhn_zoo", {"kind": "zoo"}, options_to_resume(), "search") if resume else None
+    options = before.options if before else asked
     names, seeds = pick_networks(options["models"]), range(options["seed"], options["seed"] + options["seeds"])
     try:
         cluster = tuning.pick_cluster(
@@ -58,7 +57,7 @@ def run_zoo(resume: str, asked: dict) -> None:
     if options["dataset"] == "street-digits" and options["data_dir"] != "auto" and not before:
         raise click.UsageError("--data-dir is where SVHN lies: it would do nothing with --dataset street-digits")
     if before:
-        refuse_other_precision(before, device)
+        refuse_other_precision(before.record, device)
     preset, recipe = options["preset"], options["recipe"]
     if preset == "auto":
         preset = "full" if device.type == "cuda" else "quick"
@@ -79,12 +78,14 @@ def run_zoo(resume: str, asked: dict) -> None:
             init_ray(cluster)
         spaces = spaces_of(plans, options["search"])
         if before:
-            check(before, data, spaces)
+            refuse_other_spaces(before.record, spaces)
+            digests = {part: getattr(data, part).digest() for part in ("train", "val", "test")}
+            refuse_other_data(before.record, data.name, digests)
         if rank:
             follow(plans, data, device)
         else:
             search = RecipeSearch(options["search"], spaces, cluster)
-            lead(plans, data, device, preset, recipe, before, recorded(before, asked), search)
+            lead(plans, data, device, preset, recipe, before, asked, search)
 
 
 def lead(
@@ -93,7 +94,7 @@ def lead(
     device: torch.device,
     preset: str,
     recipe: str,
-    before: Record | None,
+    before: Earlier | None,
     asked: dict,
     search: "RecipeSearch",
 ) -> None:
@@ -103,12 +104,10 @@ def lead(
         "precision": training_precision(device),
     }  # fmt: skip
     done, rows, failed, remarks = {}, [], {}, []
-    held = alone(checkpoints_of(before)) if before else None
-    with start(f"svhn_zoo / {data.name} / {recipe} / {preset}", asked, tags, before and before.info.run_id) as run:
-        folder = checkpoints_of(before) if before else Path("checkpoints", run.id).absolute()
-        held = held or alone(folder)
-        run.tags({"checkpoints": folder} | ({"spaces": json.dumps(search.spaces)} if search.spaces else {}))
-        click.echo(f"If this is interrupted, --resume {run.id} goes on with it.", err=True)
+    title = f"svhn_zoo / {data.name} / {recipe} / {preset}"
+    with start_or_resume(title, asked, tags, before) as (run, folder):
+        if search.spaces:
+            run.tags({"spaces": json.dumps(search.spaces)})
         went_in(run, data)
         searched = {
             entry: search_recipe(run, entry, repeats, data, folder, device, search)
@@ -137,10 +136,6 @@ def lead(
             click.echo(result_line(rows[-1]))  # a log file has no progress bar
         share(None)
         summarise_zoo(run, rows, done, failed | unsearched, data, preset, remarks)
-    Path(held.name).unlink(missing_ok=True)
-    for empty in (folder, folder.parent):
-        with suppress(OSError):  # checkpoints of a network that may still succeed, or of other runs
-            empty.rmdir()
     click.echo(zoo_table(rows))
     if data.name != "svhn":
         click.secho(NOTICE, fg="yellow", err=True)
@@ -152,85 +147,6 @@ def lead(
 
 
 # ------------------------------------------------------------------------------------------ going on with a run
-
-
-def reopen(run_id: str, asked: dict) -> Record:
-    """The run that is to go on. UsageError where it cannot, or was asked for something else."""
-    client = connect()
-    try:
-        record = find(client, run_id)
-    except LookupError as error:
-        raise click.UsageError(str(error.args[0])) from error
-    if record.data.tags.get("kind") != "zoo":
-        raise click.UsageError(f"run {run_id} is no run of svhn_zoo")
-    if record.info.status == "FINISHED":
-        raise click.UsageError(f"run {run_id} is finished: there is nothing to resume")
-    if not set(asked) <= set(record.data.params):
-        client.set_terminated(run_id, "KILLED")
-        raise click.UsageError(f"run {run_id} died before it had recorded its options: start a new one")
-    there = recorded(record, asked)
-    defaults = {option.name: option.default for option in click.get_current_context().command.params}
-    # `mlflow run` passes every option: one that has its default was not asked for
-    other = [key for key in asked if asked[key] not in (there[key], defaults[key])]
-    if other:
-        found = ", ".join(f"--{key.replace('_', '-')} {there[key]} (here {asked[key]})" for key in other)
-        raise click.UsageError(f"run {run_id} was started with {found}: leave that out, or start a new run")
-    return record
-
-
-def checkpoints_of(record: Record) -> Path:
-    """Where that run's checkpoints lie, wherever this command was started."""
-    return Path(record.data.tags.get("checkpoints") or Path("checkpoints", record.info.run_id).absolute())
-
-
-def alone(folder: Path) -> IO:
-    """Keep other processes out of that run, until this command or its process ends, however that happens.
-
-    ClickException where another one is in it: two that write to the same runs would double everything.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    held = open(folder / "lock", "w")  # noqa: SIM115
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        held.close()
-        raise click.ClickException(f"run {folder.name} is still going on in another process: end that first") from error
-    if context := click.get_current_context(silent=True):
-        context.call_on_close(held.close)
-    return held
-
-
-def recorded(record: Record | None, asked: dict) -> dict:
-    """The options as the run has them."""
-    if record is None:
-        return asked
-    types = {option.name: option for option in click.get_current_context().command.params}
-    return {key: types[key].type.convert(record.data.params[key], types[key], None) for key in asked}
-
-
-def decided(record: Record) -> dict:
-    """The options of the run, and what it made of those that left a choice."""
-    options = click.get_current_context().command.params
-    asked = recorded(record, {option.name: None for option in options if option.name != "resume"})
-    return asked | {key: record.data.tags[key] for key in ("dataset", "preset", "device")}
-
-
-def check(record: Record, data: Data, spaces: dict[str, str]) -> None:
-    """ClickException where the run had other data, or searched other spaces, than there are now."""
-    searched = json.loads(record.data.tags.get("spaces", "{}"))
-    if other := [name for name in searched if searched[name] != spaces.get(name)]:
-        raise click.ClickException(
-            f"run {record.info.run_id} searched another space than this program has for {', '.join(other)}: "
-            "start a new run"
-        )
-    there = {each.dataset.name: each.dataset.digest for each in record.inputs.dataset_inputs}
-    for part in ("train", "val", "test"):
-        digest = getattr(data, part).digest()
-        if there.get(f"{data.name}-{part}", digest) != digest:
-            raise click.ClickException(
-                f"run {record.info.run_id} had other {data.name} images ({part}: {there[f'{data.name}-{part}']}, "
-                f"here {digest}): bring those back, or start a new run"
-            )
 
 
 def refuse_other_precision(record: Record, device: torch.device) -> None:

@@ -203,16 +203,17 @@ def test_nonsense_is_refused_in_a_line(store, arguments, complaint):
 
 
 @pytest.mark.parametrize(
-    ("tags", "complaint"),
+    ("tags", "status", "complaint"),
     [
-        ({"kind": "zoo"}, "is no search"),
-        ({"question": 3, "kind": "search", "table1": "{}"}, "another space"),
-        ({"question": 3, "kind": "search", "table1": SPACE}, "is finished"),
+        ({"kind": "zoo"}, "KILLED", "is no search"),
+        ({"question": 3, "kind": "search", "table1": "{}"}, "KILLED", "another space"),
+        ({"question": 3, "kind": "search", "table1": SPACE}, "FINISHED", "is finished"),
     ],
 )
-def test_only_an_unfinished_search_of_this_table_resumes_and_others_stay_untouched(store, tags, complaint):
+def test_only_an_unfinished_search_of_this_table_resumes_and_others_stay_untouched(store, tags, status, complaint):
     with start("other", asdict(Plan()), tags) as run:
         pass
+    MlflowClient().set_terminated(run.id, status)
     before = MlflowClient().get_run(run.id)
     result = invoke("--resume", run.id)
     assert result.exit_code == 2

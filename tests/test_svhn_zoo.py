@@ -24,9 +24,10 @@ from dl.recipes import ZOO
 from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
 from entrypoints.svhn_zoo import main
-from entrypoints.zoo import NOTICE, Trained, alone, judge_question_4
+from entrypoints.zoo import NOTICE, Trained, judge_question_4
 from entrypoints.zoo import plan as plan_of
 from tests.test_svhn import write_pair
+from tracking.resume import lock
 
 EPOCH_METRICS = {
     "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "images_per_second", "epoch_seconds",
@@ -287,9 +288,9 @@ def test_a_resumed_run_takes_its_options_from_the_run_and_leaves_what_is_finishe
 
 
 def test_a_run_that_still_goes_on_is_not_resumed(interrupted):
-    with alone(Path("checkpoints", interrupted).absolute()):
+    with lock(Path("checkpoints", interrupted).absolute()):
         result = zoo("--resume", interrupted)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"run {interrupted} is still going on in another process" in result.output.splitlines()[-1]
     assert parent().info.status == "KILLED"
 
@@ -315,7 +316,7 @@ def test_a_resumed_run_refuses_other_data(interrupted, root):
     [labels] = root.glob("*-test-y.npy")
     np.save(labels, 9 - np.load(labels))
     result = zoo("--resume", interrupted)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "had other svhn images (test: " in result.output.splitlines()[-1]
     assert parent().info.status == "KILLED"
 
@@ -342,7 +343,7 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"kind": "search"}, "is no run of svhn_zoo"),
+        ({"kind": "search"}, "is no zoo run of svhn_zoo"),
         ({"kind": "zoo"}, "died before it had recorded its options"),
     ],
 )
