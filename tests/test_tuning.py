@@ -449,7 +449,7 @@ def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
     spaces = top.data.tags["spaces"]
     MlflowClient().set_tag(top.info.run_id, "spaces", '{"lenet5": "another"}')
     result = zoo("--resume", top.info.run_id)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "searched another space than this program has for lenet5" in result.output.splitlines()[-1]
     MlflowClient().set_tag(top.info.run_id, "spaces", spaces)
 
