@@ -37,7 +37,7 @@ def tune(
     evaluate: Callable[[np.ndarray], np.ndarray],
     search: RateSearch,
     known: Sequence[RateTrials],
-    on_batch: Callable[[], None] = lambda: None,
+    on_batch: Callable[[], object] = lambda: None,
 ) -> list[RateTrials]:
     """Run independent TPE searches, one for each item of `known`, their trials evaluated together.
 
