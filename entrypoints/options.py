@@ -41,8 +41,16 @@ def options_to_resume() -> "dict[str, Option]":
             typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
             value, default = context.params[name], parameter.default
             given = typed and (value != default or "MLFLOW_RUN_ID" not in os.environ)
-            found[name] = Option(value, default, partial(parameter.type_cast_value, context), given)
+            found[name] = Option(value, default, partial(parsed, parameter), given)
     return found
+
+
+def parsed(parameter: click.Parameter, text: str) -> object:
+    """Return the value of an option that is on record as `text`. ValueError where the option takes no such value."""
+    try:
+        return parameter.type_cast_value(click.get_current_context(), text)
+    except click.BadParameter as error:
+        raise ValueError(error.message) from error
 
 
 def engine_options(command: Callable) -> Callable:

@@ -78,6 +78,14 @@ def test_any_other_option_that_differs_is_refused(interrupted):
     assert "raised.trials" not in parent("search").data.tags
 
 
+def test_a_value_that_an_option_takes_no_more_is_said(store):
+    run = MlflowClient().create_run("0", tags={"question": "3", "kind": "search"}).info.run_id
+    MlflowClient().log_param(run, "algo", "anneal")
+    result = digits("--resume", run)
+    assert result.exit_code == 2
+    assert "was started with --algo anneal, which is no more: start a new run" in result.output.splitlines()[-1]
+
+
 def test_a_search_whose_finalists_are_known_gets_no_more_trials(interrupted):
     client = MlflowClient()
     tags = {"mlflow.parentRunId": interrupted, "kind": "rerun"}

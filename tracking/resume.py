@@ -25,7 +25,7 @@ class Option:
 
     value: object
     default: object
-    parse: Callable[[str], object]  # its text on record
+    parse: Callable[[str], object]  # its text on record; ValueError where it has no such value any more
     given: bool  # or left at its default
 
 
@@ -70,8 +70,15 @@ def reopen(run_id: str, command: str, tags: Mapping[str, str], options: Mapping[
         client.set_terminated(run_id, "KILLED")
         raise ResumeError(f"run {run_id} died before it had recorded its options: start a new one")
     # an option that is younger than the run: its default is what the run did
-    params = {key: each.parse(texts[key]) if key in texts else each.default for key, each in options.items()}
-    params |= {key: each.parse(text) for key, each in options.items() if (text := record.data.tags.get(RAISED + key))}
+    params = {}
+    for key, each in options.items():
+        text = record.data.tags.get(RAISED + key, texts.get(key))
+        try:
+            params[key] = each.default if text is None else each.parse(text)
+        except ValueError as error:
+            raise ResumeError(
+                f"run {run_id} was started with {flag(key)} {text}, which is no more: start a new run"
+            ) from error
     earlier = Earlier(record, params)
     other = {
         key: params[key]
