@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import nullcontext
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -26,6 +27,8 @@ from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import start
 
+README = Path(__file__).resolve().parents[1] / "README.md"
+[README_CALL] = re.findall(r"<!-- tests/test_registry\.py[^>]*-->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
 ABOUT = About("RGB pixels", "logits", "MIT", "diagnoses", {"epochs": 3, "lr": 0.1})
 
 
@@ -256,6 +259,9 @@ def test_one_call_ranks_the_networks_by_their_accuracy_on_a_named_test_set(store
             order_by=[{"field_name": "metrics.test_accuracy", "ascending": False, "dataset_name": "svhn-test"}],
         )
         assert [model.name for model in ranked] == ["resnet18", "alexnet", "lenet5"]
+        shown: dict = {}  # what a reader gets who copies the block
+        exec(README_CALL.replace("street-digits", "svhn"), shown)
+        assert [model.name for model in shown["ranked"]] == ["resnet18", "alexnet", "lenet5"]
         best = ranked[0]
         assert best.params["lr"] == "0.1"
         assert best.params["parameters"] == "7"
