@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from mlflow.entities import Run as Record
 
-from dl.checkpoint import read
+from dl.checkpoint import read_checkpoint
 from tests.fixtures.make_old_runs import PLACE, write_images
 from tests.test_project import module_of
 
@@ -65,7 +65,7 @@ def test_a_zoo_goes_on_from_its_checkpoint_in_its_old_runs(old):
     [parent] = parents("zoo", "RUNNING")
     [network] = children(parent.info.run_id, "network")
     [checkpoint] = old.glob(f"checkpoints/{parent.info.run_id}/*/epoch-0002-*.pt")
-    losses = [epoch["val_loss"] for epoch in read(checkpoint)["history"]]
+    losses = [epoch["val_loss"] for epoch in read_checkpoint(checkpoint)["history"]]
     result = command("svhn_zoo", "--resume", parent.info.run_id)
     assert result.exit_code == 0, result.output
     assert "refused" not in result.output
