@@ -15,15 +15,19 @@ from pathlib import Path
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.test_project import ROOT, module_of
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "tests.faults", "entrypoints.zoo", "entrypoints.digits_search", "torchvision.datasets",
+    ["pytest", "tests.faults", "entrypoints.svhn_zoo.zoo", "entrypoints.digits_search", "torchvision.datasets",
      "torch._dynamo", "torch.export._trace", "torch.export.pt2_archive._package", "matplotlib.backends.backend_agg",
      "mlflow.pytorch", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_workspace_store",
      "mlflow.store.model_registry.sqlalchemy_workspace_store", "git", "sympy.combinatorics"]
 )  # fmt: skip
-WORK = {"svhn_zoo": "zoo", "digits_search": "digits_search"}  # the module that trains and registers
+WORK = {  # where each command trains and registers: module and function
+    "svhn_zoo": [("svhn_zoo.zoo", "train_variant"), ("svhn_zoo.training", "register")],
+    "digits_search": [("digits_search", "train"), ("digits_search", "register")],
+}
 WRITES = (
     "create_run", "update_run", "log_batch", "log_inputs", "log_figure", "log_dict", "log_table", "set_terminated",
     "create_registered_model", "create_model_version", "set_registered_model_alias",
@@ -64,19 +68,18 @@ def attempt(
     log = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    main = importlib.import_module(f"entrypoints.{entry}").main
-    module = importlib.import_module(f"entrypoints.{WORK[entry]}")
+    main = importlib.import_module(module_of(entry)).main
     if dtype != torch.float32:
         prepare = Plan.prepare
         Plan.prepare = lambda plan, data: ((made := prepare(plan, data))[0].to(dtype), made[1])
-    count = arm(module, die_at)
+    count = arm(entry, die_at)
     try:
         main(arguments, standalone_mode=True)
     finally:
         Path("events.txt").write_text(str(next(count)))
 
 
-def arm(module, die_at: int) -> itertools.count:
+def arm(entry: str, die_at: int) -> itertools.count:
     """Count the events at which a process may die: optimiser steps, and the time before and after every write."""
     from mlflow import MlflowClient
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -102,7 +105,8 @@ def arm(module, die_at: int) -> itertools.count:
     register_optimizer_step_post_hook(tick)
     for name in WRITES:
         around(MlflowClient, name)
-    for owner, name in ((os, "replace"), (os, "fsync"), (os, "unlink"), (module, "train"), (module, "register")):
+    work = [(importlib.import_module(f"entrypoints.{module}"), name) for module, name in WORK[entry]]
+    for owner, name in ((os, "replace"), (os, "fsync"), (os, "unlink"), *work):
         around(owner, name)
     return count
 

@@ -183,7 +183,7 @@ def command(rank: int, port: int, folder: str, arguments: list[str], roots: list
     os.dup2(log, 2)
     if prepare:
         prepare()
-    importlib.import_module("entrypoints.svhn_zoo").main(arguments)
+    importlib.import_module("entrypoints.svhn_zoo.__main__").main(arguments)
 
 
 def runs(kind: str) -> dict[str, mlflow.entities.Run]:

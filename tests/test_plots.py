@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from dl.data import street_digits
 from dl.plots import COLOURS
-from entrypoints.svhn_zoo import main as svhn_zoo
+from entrypoints.svhn_zoo.__main__ import main as svhn_zoo
 from tracking.run import Run
 
 
@@ -15,7 +15,7 @@ def share_of_the_most_frequent(split) -> float:
 
 
 def test_always_the_most_frequent_digit_is_drawn_at_its_share_of_the_images_that_the_panel_scores(store, monkeypatch):
-    monkeypatch.setattr("entrypoints.zoo.SIZES", {"quick": (64, 100, 120)})
+    monkeypatch.setattr("entrypoints.svhn_zoo.data.SIZES", {"quick": (64, 100, 120)})
     figures = {}
     monkeypatch.setattr(Run, "figure", lambda self, name, figure: figures.update({name: figure}))
     arguments = ["--models", "lenet5", "--dataset", "street-digits", "--epochs", "1", "--recipe", "both"]

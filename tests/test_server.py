@@ -25,7 +25,7 @@ from mlflow.server.auth.client import AuthServiceClient
 from mlflow.server.security_utils import is_allowed_host_header
 
 from dl.data import street_digits
-from entrypoints.svhn_zoo import main as zoo
+from entrypoints.svhn_zoo.__main__ import main as zoo
 from tracking import serve
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,18 @@ from mlflow import MlflowClient
 from torch import nn
 
 from dl import claims
+from dl.checkpoint import Checkpoints
 from dl.data import Data, svhn
 from dl.data.split import Split
 from dl.recipes import ZOO
 from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
-from entrypoints.svhn_zoo import main
-from entrypoints.zoo import NOTICE, Trained, judge_question_4
-from entrypoints.zoo import plan as plan_of
+from entrypoints.svhn_zoo.__main__ import main
+from entrypoints.svhn_zoo.data import NOTICE
+from entrypoints.svhn_zoo.options import Options
+from entrypoints.svhn_zoo.summary import Results, judge_question_4
+from entrypoints.svhn_zoo.training import Setup, Trained
+from entrypoints.svhn_zoo.variants import Variant, shipped_plan
 from tests.test_svhn import write_pair
 from tracking.resume import lock
 
@@ -259,7 +263,7 @@ def interrupted(store, root, monkeypatch) -> str:
 
     with monkeypatch.context() as patch:
         patch.setitem(ZOO, "alexnet", replace(ZOO["alexnet"], quick=replace(ZOO["lenet5"].quick, build=stop)))
-        patch.setattr("entrypoints.zoo.flops", lambda *_: 0)
+        patch.setattr("entrypoints.svhn_zoo.training.flops", lambda *_: 0)
         assert zoo("--models", "lenet5,alexnet", "--data-dir", str(root), "--epochs", "1").exit_code != 0
     return parent().info.run_id
 
@@ -328,11 +332,15 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
     data = Data("svhn", "", *[Split(torch.zeros(64, 3, 32, 32, dtype=torch.uint8), torch.zeros(64).long())] * 3)
 
     def judged(epochs: int, **row) -> claims.Verdict:
-        plan = plan_of("lenet5 / document", "full", epochs, 0, 0)
-        history = [epoch(1, 0.17), epoch(2, 0.84)]
+        plan = shipped_plan("lenet5", "document", "full", 0)
+        plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs or plan.recipe.epochs))
         row = {"initial_weights": "random"} | row
-        trained = {"lenet5 / document": [Trained("", 0, plan, row, history, None)]}
-        return next(v for v in judge_question_4(trained, data, "full", 0.19) if v.claim == "Q4-lenet")
+        trained = Trained(
+            Variant("lenet5", "document", plan), Checkpoints("none"), row, [epoch(1, 0.17), epoch(2, 0.84)]
+        )
+        options = Options(preset="full", **{f.name: None for f in fields(Options) if f.name != "preset"})
+        results = Results(options, Setup(data, torch.device("cpu"), Path()), {trained.variant.entry: [trained]})
+        return next(v for v in judge_question_4(results) if v.claim == "Q4-lenet")
 
     assert judged(0, test_accuracy=0.84).verdict == "confirmed"
     assert judged(0, error="loss nan", diverged=True).verdict == "refuted"

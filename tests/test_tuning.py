@@ -29,8 +29,9 @@ from dl.recipes.space import recipe_space
 from dl.table1 import TABLE1, Config
 from dl.train import DivergedError
 from dl.tuning import TPE, Choice, Cluster, Halving, Integer, LogUniform, Search, Trial, run_search
-from entrypoints import digits_search, svhn_zoo
-from entrypoints.svhn_zoo import main
+from entrypoints import digits_search
+from entrypoints.svhn_zoo import __main__ as svhn_zoo
+from entrypoints.svhn_zoo.__main__ import main
 from tracking.run import start
 from tracking.trials import recording
 
@@ -441,7 +442,7 @@ def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
             raise KeyboardInterrupt
         try_recipe(point, report, **work)
 
-    monkeypatch.setattr("entrypoints.zoo.try_recipe", interrupted)
+    monkeypatch.setattr("entrypoints.svhn_zoo.searching.try_recipe", interrupted)
     assert zoo("--search", "4").exit_code == 1
     [top] = runs("zoo")
     assert [run.info.status for run in (top, *runs("trial"))] == ["KILLED", "KILLED", "FINISHED"]
@@ -453,7 +454,7 @@ def test_the_zoo_searches_and_the_better_recipe_goes_on(store, monkeypatch):
     assert "searched another space than this program has for lenet5" in result.output.splitlines()[-1]
     MlflowClient().set_tag(top.info.run_id, "spaces", spaces)
 
-    monkeypatch.setattr("entrypoints.zoo.try_recipe", try_recipe)
+    monkeypatch.setattr("entrypoints.svhn_zoo.searching.try_recipe", try_recipe)
     result = zoo("--resume", top.info.run_id)
     assert result.exit_code == 0, result.output
     assert "LeNet-5 trial 3:" in result.output
@@ -478,7 +479,7 @@ def failing(point, report, how: str, **work):
     ],
 )
 def test_a_search_that_found_nothing_says_why(store, monkeypatch, how, exit_code, says):
-    monkeypatch.setattr("entrypoints.zoo.try_recipe", partial(failing, how=how))
+    monkeypatch.setattr("entrypoints.svhn_zoo.searching.try_recipe", partial(failing, how=how))
     result = zoo("--search", "3")
     assert result.exit_code == exit_code, result.output
     [top] = runs("zoo")
@@ -501,7 +502,7 @@ def test_a_network_that_failed_on_a_worker_is_failed_and_not_trained_again(store
         train_plan(point, report, **work)
 
     monkeypatch.setattr("dl.tuning.cluster.MAX_FAILURES", 0)
-    monkeypatch.setattr("entrypoints.zoo.train_plan", job)
+    monkeypatch.setattr("entrypoints.svhn_zoo.on_ray.train_plan", job)
     result = zoo("--seeds", "2", "--engine", "ray")
     reason = "its worker died 1 times" if end == "dies" else "DivergedError: loss nan in epoch 1 of 4"
     assert result.exit_code == 1, result.output
@@ -514,7 +515,7 @@ def test_a_network_that_failed_on_a_worker_is_failed_and_not_trained_again(store
     assert runs("zoo")[0].info.status == "FAILED"
 
     if end == "dies":  # the machine's fault: with a worker that lives it is trained after all
-        monkeypatch.setattr("entrypoints.zoo.train_plan", train_plan)
+        monkeypatch.setattr("entrypoints.svhn_zoo.on_ray.train_plan", train_plan)
         again = zoo("--seeds", "2", "--engine", "ray", "--resume", runs("zoo")[0].info.run_id)
         assert again.exit_code == 0, again.output
         assert {run.info.status for run in runs("network")} == {"FINISHED"}

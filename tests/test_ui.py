@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from dl.claims import CLAIMS
 from dl.recipes import ZOO
-from entrypoints import svhn_zoo
 from entrypoints.report.pages import write_pages
+from entrypoints.svhn_zoo import __main__ as svhn_zoo
 from tests.test_server import serving
 from tracking.run import start
 
@@ -33,7 +33,7 @@ def zoo(tmp_path_factory):
         small = replace(ZOO["lenet5"].quick, recipe=replace(ZOO["lenet5"].quick.recipe, batch_size=32))
         for name, architecture in ZOO.items():
             patch.setitem(ZOO, name, replace(architecture, quick=small))
-        patch.setattr("entrypoints.zoo.SIZES", {"quick": (96, 50, 50)})
+        patch.setattr("entrypoints.svhn_zoo.data.SIZES", {"quick": (96, 50, 50)})
         mlflow.set_tracking_uri(url)
         arguments = ["--dataset", "street-digits", "--epochs", "3", "--preset", "quick", "--device", "cpu"]
         result = CliRunner().invoke(svhn_zoo.main, arguments)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
 from mlflow.entities import Run as Record
@@ -42,7 +42,7 @@ class Earlier:
         return self.record.info.run_id
 
     @property
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """The options with what became of those that left a choice."""
         tags = self.record.data.tags
         return self.params | {key: tags[key] for key in DECIDED if key in self.params and key in tags}

@@ -25,6 +25,8 @@ the document's claims about them.
 On several GPUs: `torchrun --nproc-per-node 4 -m entrypoints.svhn_zoo --models resnet101`.
 """
 
+from typing import Any
+
 import click
 
 from entrypoints.options import Command, engine_options
@@ -78,10 +80,12 @@ QUESTION_4 = Question(
 @click.option("--resume", default="", help="Id of an interrupted run; its other options are taken from there.")
 @click.option("--search", type=click.IntRange(0), default=0, show_default=True, help="Trials a network for its recipe.")
 @engine_options
-def main(resume: str, **asked) -> None:
-    from entrypoints import zoo  # here: torch and mlflow take seconds to import, which --help need not wait for
+def main(resume: str, **asked: Any) -> None:
+    # here: torch and mlflow take seconds to import, which --help need not wait for
+    from entrypoints.svhn_zoo.options import Options
+    from entrypoints.svhn_zoo.zoo import run_zoo
 
-    zoo.run_zoo(resume, asked)
+    run_zoo(Options(**asked), resume)
 
 
 if __name__ == "__main__":

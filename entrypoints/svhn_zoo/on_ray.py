@@ -1,0 +1,67 @@
+"""Networks that are trained side by side on a Ray cluster."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+import click
+
+from dl.recipes.jobs import train_plan
+from dl.train import DivergedError, Epoch
+from dl.tuning import Cluster, Trial, run_points
+from entrypoints.svhn_zoo.training import Setup, Trained, begin, run_tags, settings
+from entrypoints.svhn_zoo.variants import Variant
+from tracking.run import Run
+
+
+class NetworkLog:
+    """Child runs of networks that workers train; those that failed are collected in `lost`."""
+
+    def __init__(self, run: Run, variants: dict[str, Variant], setup: Setup, stack: ExitStack):
+        self.run, self.variants, self.setup, self.stack = run, variants, setup, stack
+        self.open: dict[int, tuple[Run, ExitStack, Trained]] = {}
+        self.lost: dict[Variant, Trained] = {}
+
+    def began(self, trial: Trial) -> None:
+        variant = self.variants[trial.point["network"]]
+        stack = self.stack.enter_context(ExitStack())
+        tags = run_tags(variant) | {"trial_id": trial.id}
+        child = stack.enter_context(self.run.child(variant.run_name, settings(variant, self.setup), tags))
+        self.open[trial.number] = child, stack, begin(variant, self.setup)
+
+    def epoch(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
+        child, _, trained = self.open[trial.number]
+        child.metrics(metrics, epoch)
+        whole = trained.variant.plan.recipe.batch_size  # where memory was short, only the worker knows
+        trained.history.append(Epoch(epoch, **metrics, micro_batch=whole))
+
+    def ended(self, trial: Trial) -> None:
+        child, stack, trained = self.open.pop(trial.number)
+        if trial.error:
+            trained.describe(self.setup, *trained.variant.plan.prepare(self.setup.data))
+            trained.row |= {"run_id": child.id, "error": trial.error}
+            if trial.error.startswith(DivergedError.__name__):  # evidence on the document's claims
+                trained.row["diverged"] = True
+                child.log_json("result.json", trained.result())
+                trained.checkpoints.remove()
+            child.fail(trial.error)
+            self.lost[trained.variant] = trained
+            click.echo(f"{trained.variant.label}: {trial.error}", err=True)
+        stack.close()
+
+
+def train_on_ray(run: Run, variants: Sequence[Variant], setup: Setup, cluster: Cluster) -> dict[Variant, Trained]:
+    """Train networks side by side, each up to the checkpoint of its last epoch, from which `train_variant` goes on.
+
+    Returns those that failed: they are FAILED, and not to be trained again here.
+    """
+    waiting = {each.folder: each for each in variants if not run.result(each.run_name, "result.json")}
+    plans = {name: variant.plan for name, variant in waiting.items()}
+    data = replace(setup.data, test=setup.data.val)  # the workers do not score
+    job = partial(train_plan, plans=plans, data=data, device=cluster.device, folder=setup.folder)
+    with ExitStack() as stack:
+        log = NetworkLog(run, waiting, setup, stack)
+        run_points(job, [{"network": name} for name in waiting], log, cluster)
+    run.reread()
+    return log.lost

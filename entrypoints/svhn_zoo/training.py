@@ -1,0 +1,219 @@
+"""One network: trained in a child run, scored once on the test images, and registered."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from dl.checkpoint import Checkpoints
+from dl.data import Data
+from dl.device import training_precision
+from dl.evaluate import predict
+from dl.models import Preprocessed, flops, parameters
+from dl.plots import zoo as plots
+from dl.recipes import ZOO
+from dl.train import DivergedError, Epoch, fit
+from entrypoints.svhn_zoo.data import NOTICE
+from entrypoints.svhn_zoo.distributed import announce, world_size
+from entrypoints.svhn_zoo.variants import Variant
+from tracking.model_card import About, HeldOut
+from tracking.registry import register
+from tracking.run import Run
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all trainings of a zoo have in common."""
+
+    data: Data
+    device: torch.device
+    folder: Path  # of the checkpoints
+
+
+@dataclass
+class Trained:
+    """One training, and what is left of it."""
+
+    variant: Variant
+    checkpoints: Checkpoints
+    row: dict = field(default_factory=dict)  # of the table; with "error" where it failed
+    history: list[Epoch] = field(default_factory=list)
+    model: Preprocessed | None = None  # None: trained by an earlier process
+
+    @property
+    def failed(self) -> bool:
+        return "error" in self.row
+
+    def result(self) -> dict:
+        """Return what a resumed run needs to know of it, as JSON."""
+        return {"row": self.row, "history": list(map(asdict, self.history))}
+
+    def describe(self, setup: Setup, model: Preprocessed, weights: str) -> None:
+        """Begin the row of the table with what is known before the training."""
+        plan = self.variant.plan
+        self.row = {
+            "network": self.variant.title,
+            "parameters": parameters(model),
+            "flops": flops(plan.build, plan.size),
+            "images": len(plan.subsample(setup.data).train),
+            "initial_weights": weights,
+        }
+
+
+def begin(variant: Variant, setup: Setup) -> Trained:
+    """Return a training of which nothing is known yet."""
+    return Trained(variant, Checkpoints(setup.folder / variant.folder))
+
+
+def settings(variant: Variant, setup: Setup) -> dict:
+    """Return the parameters of a network's run, from its beginning on: what stands there cannot be changed."""
+    plan = variant.plan
+    return asdict(plan.recipe) | {"size": plan.size, "images": len(plan.subsample(setup.data).train)}
+
+
+def run_tags(variant: Variant) -> dict[str, str]:
+    """Return the tags of a network's run."""
+    return {
+        "kind": "ablation" if variant.is_ablation else "network",
+        "network": variant.network,
+        "recipe": variant.recipe,
+        # left to itself, the UI gives some networks the same colour
+        "mlflow.runColor": plots.COLOURS[list(ZOO).index(variant.network) % len(plots.COLOURS)],
+    }
+
+
+def train_variant(run: Run, variant: Variant, setup: Setup) -> Trained:
+    """Train one network in a child run and score it once on the test data; one that was over is only read."""
+    trained = begin(variant, setup)
+    if over := run.result(variant.run_name, "result.json"):
+        trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
+        return trained
+    data = variant.plan.subsample(setup.data)
+    model, weights = variant.plan.prepare(data)
+    trained.describe(setup, model, weights)
+    params = settings(variant, setup) | {key: trained.row[key] for key in ("parameters", "flops")}
+    params["precision"] = training_precision(setup.device)
+    with run.child(variant.run_name, params, run_tags(variant)) as child:
+        trained.row["run_id"] = child.id
+        log_datasets(child, data)  # its own images: a network may take fewer than the others
+        child.tags({"initial_weights": weights})
+        fit_logged(child, trained, model, setup)
+        if trained.failed:
+            child.fail(trained.row["error"])
+            return trained
+        score(child, trained, model, setup)
+    trained.model = model.cpu()
+    return trained
+
+
+def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) -> None:
+    """Train `model`, with its epochs in `child` and on the terminal. What went wrong is in the row afterwards."""
+    recipe, data, row = trained.variant.plan.recipe, trained.variant.plan.subsample(setup.data), trained.row
+    if setup.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(setup.device)
+    an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
+    with tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=None) as bar:
+
+        def report(epoch: Epoch) -> None:
+            trained.history.append(epoch)
+            best = max(each.val_accuracy for each in trained.history)
+            if epoch.micro_batch < recipe.batch_size // world_size():
+                child.tags({"micro_batch": epoch.micro_batch})
+            child.metrics(epoch.metrics() | {"best_val_accuracy": best}, epoch.index)
+            bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
+            bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
+
+        try:
+            announce(trained.variant)
+            fit(model, data, recipe, setup.device, report, bar.update, trained.checkpoints)
+        except torch.OutOfMemoryError:
+            row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
+        except DivergedError as error:
+            row |= {"error": str(error), "diverged": True}
+            child.log_json("result.json", trained.result())
+            trained.checkpoints.remove()
+
+
+def score(child: Run, trained: Trained, model: Preprocessed, setup: Setup) -> None:
+    """Score a trained network on the test images, and log its final metrics, figures and result."""
+    data, history, device = setup.data, trained.history, setup.device
+    logits, truth = predict(model, data.test.x, device), data.test.y.cpu()
+    accuracy = (logits.argmax(1) == truth).double().mean().item()
+    final = {
+        "test_accuracy": accuracy,
+        "test_accuracy_se": (accuracy * (1 - accuracy) / len(truth)) ** 0.5,
+        "test_loss": cross_entropy(logits, truth).item(),
+        "seconds": sum(epoch.epoch_seconds for epoch in history),
+    }
+    if device.type == "cuda":  # elsewhere only the whole process's memory is known, which says nothing of one network
+        final["peak_memory_bytes"] = float(torch.cuda.max_memory_allocated(device))
+    child.metrics(final, history[-1].index)
+    speed = float(np.median([epoch.images_per_second for epoch in history]))
+    trained.row |= {"val_accuracy": history[-1].val_accuracy, **final, "images_per_second": speed}
+    heading = f"{trained.row['network']} on {data.name}, test accuracy {accuracy:.1%}"
+    child.figure("curves.png", plots.curves(history, heading))
+    child.figure("confusion.png", plots.confusion(truth.numpy(), logits.argmax(1).numpy(), heading))
+    wrong = plots.mistakes(data.test.x.numpy(), truth.numpy(), logits.softmax(1).numpy(), heading)
+    child.figure("errors.png", wrong)
+    child.log_json("recipe.json", asdict(trained.variant.plan.recipe))
+    child.log_json("result.json", trained.result())
+
+
+def log_datasets(run: Run, data: Data) -> None:
+    """Log the three splits with their digests as the inputs of `run`."""
+    for part in ("train", "val", "test"):
+        split = getattr(data, part)
+        run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
+
+
+def register_best(run: Run, trained: list[Trained], setup: Setup) -> dict:
+    """Register the best of an entry's seeds by validation accuracy, but no ablation's; returns the row of the table."""
+    done = [each for each in trained if not each.failed]
+    if not done:
+        return trained[0].row
+    best = max(done, key=lambda each: each.row["val_accuracy"])
+    child = run.view(best.row["run_id"])
+    version = child.tag("registered")
+    if version is None and not best.variant.is_ablation:
+        version = register_network(child, best, setup)
+        child.tags({"registered": version})
+    for each in done:
+        each.checkpoints.remove()
+    row = best.row | {"version": version, "seeds": len(done)}
+    if len(done) > 1:
+        for key in ("val_accuracy", "test_accuracy", "test_loss", "images_per_second", "seconds"):
+            row[key] = float(np.mean([each.row[key] for each in done]))
+        for key in ("val_accuracy", "test_accuracy"):
+            row[f"{key}_std"] = float(np.std([each.row[key] for each in done], ddof=1))
+    return row
+
+
+def register_network(child: Run, trained: Trained, setup: Setup) -> str:
+    """Register a network under its own name and as a candidate for the best of the zoo; returns its version."""
+    variant, data = trained.variant, trained.variant.plan.subsample(setup.data)
+    if trained.model is None:  # an earlier process has trained it: its last checkpoint holds the weights
+        trained.model, _ = variant.plan.prepare(data)
+        announce(variant)
+        fit(trained.model, data, variant.plan.recipe, setup.device, checkpoints=trained.checkpoints)
+    val = HeldOut(f"{data.name}-val", data.val.digest(), data.val.x.numpy(), data.val.y.numpy())
+    names = f"{data.name}-{variant.network}", f"{data.name}-zoo"
+    return register(child, trained.model, names, val, about(variant, data))
+
+
+def about(variant: Variant, data: Data) -> About:
+    """Return what the model card says of a network beyond its run."""
+    licence, unfit = {
+        "svhn": ("SVHN is for non-commercial use only (Netzer et al., 2011)", ""),
+        "street-digits": ("MIT, as the program of this project that generates them", f". {NOTICE}"),
+    }[data.name]
+    return About(
+        reads="RGB crops of a digit, channels first, values 0..255; scaling is the model's own business",
+        returns="float32 `(N, 10)`, the logits of the digits 0 to 9",
+        licence=licence,
+        unfit="finding digits in a photograph, reading whole numbers, handwriting, or a crop without a digit: "
+        f"one of ten is always the answer{unfit}",
+        recipe=asdict(variant.plan.recipe),
+    )
