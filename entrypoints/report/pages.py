@@ -16,7 +16,7 @@ from entrypoints.digits_search import QUESTION_3
 from entrypoints.loss_surfaces import QUESTION_1
 from entrypoints.report.sections import RULE, as_plain, claim_row, section_of
 from entrypoints.report.tables import tables_1_and_2
-from entrypoints.svhn_zoo.__main__ import QUESTION_4
+from entrypoints.svhn_zoo import QUESTION_4
 from tracking.patience import shown_uri
 
 QUESTIONS = (QUESTION_1, QUESTION_2, QUESTION_3, QUESTION_4)
