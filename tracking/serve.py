@@ -32,7 +32,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-PATIENCE = 120  # seconds until /health must answer
+START_SECONDS = 120  # seconds until /health must answer
 SECRET, PASSWORD, AUTH_CONFIG = (
     "MLFLOW_FLASK_SERVER_SECRET_KEY",
     "MLFLOW_AUTH_ADMIN_PASSWORD",
@@ -62,7 +62,14 @@ SECRET, PASSWORD, AUTH_CONFIG = (
     help="Comma-separated origins whose web pages may write here, besides localhost's.",
 )  # fmt: skip
 def main(
-    backend_store_uri, artifacts_destination, host, port, auth, allow_anonymous, allowed_hosts, cors_allowed_origins
+    backend_store_uri: str,
+    artifacts_destination: str,
+    host: str,
+    port: int,
+    auth: bool,
+    allow_anonymous: bool,
+    allowed_hosts: str,
+    cors_allowed_origins: str,
 ) -> None:
     check_exposure(host, auth, allow_anonymous, allowed_hosts)
     if auth:
@@ -197,8 +204,8 @@ def url(host: str, port: int) -> str:
 
 
 def wait_until_healthy(server: subprocess.Popen, host: str, port: int) -> bool:
-    """True once /health answers 200, False if the server ended; ends one that is silent for PATIENCE seconds."""
-    until = time.monotonic() + PATIENCE
+    """True once /health answers 200, False if the server ended; ends one that is silent for START_SECONDS seconds."""
+    until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if server.poll() is not None:
             return False

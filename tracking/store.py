@@ -50,3 +50,15 @@ def end_orphans(client: MlflowClient, parent: Record) -> None:
     for child in children(client, parent.info.experiment_id, parent.info.run_id):
         if child.info.status == "RUNNING":
             client.set_terminated(child.info.run_id, "KILLED")
+
+
+def tagged(client: MlflowClient, experiment: str, key: str, value: str) -> list[Record]:
+    """Return the runs of that experiment that have that tag, oldest first."""
+    return list(client.search_runs([experiment], f"tags.{key} = '{value}'", order_by=["attributes.start_time ASC"]))
+
+
+def end_killed(client: MlflowClient, record: Record) -> None:
+    """End a run, and what is below it, that a killed process left RUNNING."""
+    if record.info.status == "RUNNING":
+        end_orphans(client, record)
+        client.set_terminated(record.info.run_id, "KILLED")
