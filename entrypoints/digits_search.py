@@ -119,7 +119,7 @@ QUESTION_3 = Question(
     show_default=True,
     help="Train all 1,400 instead of searching.",
 )
-@click.option("--resume", default="", help="Id of a search's run; its other options are taken from there.")
+@click.option("--resume", default="", help="Id of an interrupted search; only --trials may be raised.")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
 @engine_options
 def main(exhaustive, resume, device, engine, cpus_per_trial, gpus_per_trial, **plan) -> None:

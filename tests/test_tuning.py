@@ -33,7 +33,7 @@ from entrypoints import digits_search
 from entrypoints.svhn_zoo import __main__ as svhn_zoo
 from entrypoints.svhn_zoo.__main__ import main
 from tracking.run import start
-from tracking.trials import recording
+from tracking.trials import SearchLog
 
 EPOCHS = 4
 SPACE = {"x": LogUniform(math.exp(-3), math.exp(3)), "size": Choice([16, 32, 64]), "shift": Integer(0, 5)}
@@ -183,7 +183,7 @@ def test_a_fault_of_the_program_ends_the_search_and_its_trial_is_taken_up_again(
     with (
         pytest.raises(AttributeError, match="no such thing"),
         start("zoo") as parent,
-        recording(parent, "net", {"network": "a"}, dict) as log,
+        SearchLog(parent, "net", {"network": "a"}, dict) as log,
     ):
         run(5, job=faulty, log=log)
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
@@ -194,7 +194,7 @@ def test_a_fault_of_the_program_ends_the_search_and_its_trial_is_taken_up_again(
     ]  # the parent, one trial, the other
     [broken] = [run for run in runs if run.info.status == "KILLED"]
     assert broken.data.tags["error"] == "AttributeError: no such thing"
-    with start("zoo", resume=parent.id) as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+    with start("zoo", resume=parent.id) as parent, SearchLog(parent, "net", {"network": "a"}, dict) as log:
         known = [Trial(**row) for row in log.recall(FIRST)]
         assert [trial.over for trial in known] == [True, False]
         assert [trial.over for trial in run(2, known, log=log)] == [True, True]
@@ -232,10 +232,10 @@ def test_trials_are_child_runs_that_a_killed_search_takes_up_again(store):
     with (
         pytest.raises(KeyboardInterrupt),
         start("zoo") as parent,
-        recording(parent, "net", {"network": "a"}, dict) as log,
+        SearchLog(parent, "net", {"network": "a"}, dict) as log,
     ):
         run(5, job=job, log=log)
-    with start("zoo", resume=parent.id) as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+    with start("zoo", resume=parent.id) as parent, SearchLog(parent, "net", {"network": "a"}, dict) as log:
         known = [Trial(**row) for row in log.recall(FIRST)]
         assert [trial.over for trial in known] == [True, True, False]
         assert known[2].scores == {1: 0.1}
@@ -302,7 +302,7 @@ def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatc
     fates = ["raises", "dies once", "dies always", "well"]
     dimensions = {"what": Choice(fates), "lr": LogUniform(1e-3, 1e-2)}
     left = [Trial(n, {"what": fate, "lr": 2e-3}) for n, fate in enumerate(fates)]  # as by a search that was killed
-    with start("zoo") as parent, recording(parent, "net", {"network": "lenet5"}, dict) as log:
+    with start("zoo") as parent, SearchLog(parent, "net", {"network": "lenet5"}, dict) as log:
         trials = run_search(job, Search(dimensions, 4), left, log, cluster)
         children = {child.data.params["what"]: child for child in parent.children("trial")}
     assert [trial.number for trial in trials] == [0, 1, 2, 3]
@@ -337,7 +337,7 @@ def test_a_fault_of_the_program_ends_a_search_on_ray_with_the_workers_traceback(
     with (
         pytest.raises(tuning.BrokenJobError, match="AttributeError: no such thing") as caught,
         start("zoo") as parent,
-        recording(parent, "net", {"network": "a"}, dict) as log,
+        SearchLog(parent, "net", {"network": "a"}, dict) as log,
     ):
         run(6, job=faulty, log=log, cluster=cluster)
     assert "in faulty" in str(caught.value)
@@ -351,7 +351,7 @@ def test_a_fault_of_the_program_ends_a_search_on_ray_with_the_workers_traceback(
 def test_the_same_halving_on_ray(store, cluster):
     """Whatever order the reports of two workers come in, what is stopped is what `Halving` says of that order."""
     reports = []
-    with start("zoo") as parent, recording(parent, "net", {"network": "a"}, dict) as log:
+    with start("zoo") as parent, SearchLog(parent, "net", {"network": "a"}, dict) as log:
         known = run(3, log=log)
         on_record, log.epoch = log.epoch, lambda *report: (reports.append(report), on_record(*report))
         trials = run(8, known, log=log, cluster=cluster)

@@ -61,7 +61,7 @@ def retry(call: Callable[[], Result]) -> Result:
                 hurry()
                 raise StoreError(
                     f"the tracking server {shown_uri()} stays away, after {time.monotonic() - began:.0f} seconds of "
-                    f"waiting: {first_line(error)}"
+                    f"waiting: {reason_of(error)}"
                 ) from error
             if pause == 0.5:
                 say(f"the tracking server {shown_uri()} is away: waiting for it")
@@ -116,7 +116,8 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def first_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Return the first line of what it says, without a password."""
     return without_password((str(error).splitlines() or [type(error).__name__])[0].strip())
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from tracking.errors import StoreError
 from tracking.model_card import About, HeldOut, datasets_of, model_card
-from tracking.patience import first_line, http_limits, retry, say, shown_uri
+from tracking.patience import http_limits, reason_of, retry, say, shown_uri
 from tracking.run import Run
 
 CHAMPION = "champion"
@@ -187,7 +187,7 @@ def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable
         except StoreError:
             raise
         except Exception as error:  # whatever is wrong with a model of long ago: it was better once, and may be still
-            say(f"{uri} stays champion, not compared: {first_line(error)}")
+            say(f"{uri} stays champion, not compared: {reason_of(error)}")
         for key, value in (("champion_version", champion.version), ("champion_accuracy", theirs)):
             run.client.set_model_version_tag(name, challenger.version, key, str(value))
         if theirs is None or ours <= theirs:
@@ -221,7 +221,7 @@ def pull(uri: str, shape: tuple[int, ...], dtype: str) -> tuple[PyFuncModel, dic
     try:
         model = mlflow.pyfunc.load_model(uri)
     except Exception as error:  # a URI may fail in any library that stands behind it
-        raise LookupError(f"no model {uri!r}: {first_line(error).rstrip('.')}. {_registered(client)}") from error
+        raise LookupError(f"no model {uri!r}: {reason_of(error).rstrip('.')}. {_registered(client)}") from error
     _check_input(model, uri, shape, dtype)
     try:
         return model, client.get_run(model.metadata.run_id).data.tags

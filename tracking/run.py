@@ -28,9 +28,9 @@ from mlflow.exceptions import MlflowException
 
 from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
-from tracking.patience import first_line, http_limits, patience, patient, retry, say
+from tracking.patience import http_limits, patience, patient, reason_of, retry, say
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import children, connect, end_orphans, find
+from tracking.store import children, connect, end_orphans, find, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -292,15 +292,7 @@ def _ending(run: Run) -> Iterator[None]:
             try:
                 write()
             except (MlflowException, StoreError) as reason:  # which must not take the place of `error`
-                unwritten[what] = first_line(reason)
+                unwritten[what] = reason_of(reason)
         if unwritten:
             say(f"Not written to run {run.name} ({run.id}): {', '.join(unwritten)}. {list(unwritten.values())[-1]}")
         raise
-
-
-def run_again(client: MlflowClient, record: Record) -> Record:
-    """Return that run, RUNNING again, without the error that ended it."""
-    client.update_run(record.info.run_id, status="RUNNING")
-    if "error" in record.data.tags:
-        client.delete_tag(record.info.run_id, "error")
-    return record

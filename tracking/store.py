@@ -5,7 +5,7 @@ from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
 from tracking.errors import ResumeError, StoreError
-from tracking.patience import first_line, http_limits, shown_uri
+from tracking.patience import http_limits, reason_of, shown_uri
 
 
 def connect() -> MlflowClient:
@@ -17,7 +17,7 @@ def connect() -> MlflowClient:
     except Exception as error:  # whatever stands behind that address: HTTP, a database, a file system
         raise StoreError(
             f"the tracking server {shown_uri()} cannot be reached: start it, or set MLFLOW_TRACKING_URI to another "
-            f"one (without that: sqlite:///mlflow.db in this folder). What was said: {first_line(error)}"
+            f"one (without that: sqlite:///mlflow.db in this folder). What was said: {reason_of(error)}"
         ) from error
     return client
 
@@ -62,3 +62,11 @@ def end_killed(client: MlflowClient, record: Record) -> None:
     if record.info.status == "RUNNING":
         end_orphans(client, record)
         client.set_terminated(record.info.run_id, "KILLED")
+
+
+def run_again(client: MlflowClient, record: Record) -> Record:
+    """Return that run, RUNNING again, without the error that ended it."""
+    client.update_run(record.info.run_id, status="RUNNING")
+    if "error" in record.data.tags:
+        client.delete_tag(record.info.run_id, "error")
+    return record

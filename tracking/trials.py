@@ -3,10 +3,11 @@
 A trial is whatever has number, point, scores, stopped, error and id (see dl.tuning).
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from mlflow.exceptions import MlflowException
 
@@ -26,16 +27,20 @@ class ChildOf:
 
 
 class TrialLog:
-    """Keeps a child run a trial; made by `logging_trials`. This is what dl.tuning talks to."""
+    """Child runs of `run`, one a trial, that end with its block at the latest. This is what dl.tuning talks to."""
 
-    def __init__(
-        self, run: Run, describe: Callable[[Any], ChildOf], on_end: Callable[[Any, Run], None], stack: ExitStack
-    ):
-        self.run, self._describe, self._on_end, self._stack = run, describe, on_end, stack
+    def __init__(self, run: Run):
+        self.run, self._stack = run, ExitStack()
         self._open: dict[int, tuple[Run, ExitStack]] = {}
 
+    def describe(self, trial: Any) -> ChildOf:
+        raise NotImplementedError
+
+    def over(self, trial: Any, child: Run) -> None:
+        """Write what is left to say of a trial that is over, before its child run ends."""
+
     def began(self, trial: Any) -> None:
-        about, stack = self._describe(trial), self._stack.enter_context(ExitStack())
+        about, stack = self.describe(trial), self._stack.enter_context(ExitStack())
         child = stack.enter_context(self.run.child(about.name, about.params, about.tags))
         if trial.id:
             child.tags({"trial_id": trial.id})
@@ -50,10 +55,18 @@ class TrialLog:
             child.tags({"stopped_early": f"after epoch {max(trial.scores)}"})
         if trial.error:
             child.fail(trial.error)
-        self._on_end(trial, child)
+        self.over(trial, child)
         stack.close()
 
-    def interrupt(self, reason: str) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, Exception):  # of the program, or of the store: no fact about a point
+            self._interrupt(f"{type(error).__name__}: {error}".splitlines()[0][:500])
+        self._stack.__exit__(kind, error, trace)
+
+    def _interrupt(self, reason: str) -> None:
         """End the trials that are open as KILLED, for `reason` (tag `error`): they are to be taken up again."""
         while self._open:
             _, (child, stack) = self._open.popitem()
@@ -64,10 +77,31 @@ class TrialLog:
 
 
 class SearchLog(TrialLog):
-    """Keeps the trials of one search, and finds those of an earlier process; made by `recording`."""
+    """The trials of one search as `name / trial 00`, ...; finds those of an earlier process.
 
-    tags: Mapping[str, object]  # what sets these trials apart from others of the run
-    metric: str  # what the scores are, by the name under which the epochs have it
+    tags: what sets these trials apart from others of the run. params: point -> what to log as parameters, the point's
+    own values among it. metric: what the scores are, by the name under which the epochs have it.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        name: str,
+        tags: Mapping[str, object],
+        params: Callable[[Mapping], Mapping[str, object]],
+        on_end: Callable[[Any], None] = lambda trial: None,
+        metric: str = "val_accuracy",
+    ):
+        super().__init__(run)
+        self.name, self.tags, self.params, self.metric = name, {"kind": "trial", **tags}, params, metric
+        self._on_end = on_end
+
+    def describe(self, trial: Any) -> ChildOf:
+        params = {"trial": trial.number, **self.params(trial.point)}
+        return ChildOf(f"{self.name} / trial {trial.number:02d}", params, self.tags)
+
+    def over(self, trial: Any, child: Run) -> None:
+        self._on_end(trial)
 
     def recall(self, like: Mapping[str, Any]) -> list[dict]:
         """Return what is on record, as keywords of a trial; `like` is a point and gives the types."""
@@ -89,46 +123,3 @@ class SearchLog(TrialLog):
                 }
             )
         return found
-
-
-@contextmanager
-def logging_trials(
-    run: Run,
-    describe: Callable[[Any], ChildOf],
-    on_end: Callable[[Any, Run], None] = lambda trial, child: None,
-    log: type[TrialLog] = TrialLog,
-) -> Iterator[Any]:
-    """Log trials until this block ends; those still running are then KILLED, whatever ended it.
-
-    on_end: called with a trial that is over and its child run, to which it may still write.
-    """
-    with ExitStack() as stack:
-        trials = log(run, describe, on_end, stack)
-        try:
-            yield trials
-        except Exception as error:  # of the program, or of the store: no fact about a point
-            trials.interrupt(f"{type(error).__name__}: {error}".splitlines()[0][:500])
-            raise
-
-
-@contextmanager
-def recording(
-    run: Run,
-    name: str,
-    tags: Mapping[str, object],
-    params: Callable[[Mapping], Mapping[str, object]],
-    on_end: Callable[[Any], None] = lambda trial: None,
-    metric: str = "val_accuracy",
-) -> Iterator[SearchLog]:
-    """Log the trials of a search as `name / trial 00`, ...
-
-    params: point -> what to log as parameters, the point's own values among it.
-    """
-    every = {"kind": "trial", **tags}
-
-    def describe(trial: Any) -> ChildOf:
-        return ChildOf(f"{name} / trial {trial.number:02d}", {"trial": trial.number, **params(trial.point)}, every)
-
-    with logging_trials(run, describe, lambda trial, _: on_end(trial), SearchLog) as log:
-        log.tags, log.metric = every, metric
-        yield log

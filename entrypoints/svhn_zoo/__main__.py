@@ -47,7 +47,7 @@ from entrypoints.options import Command, engine_options
     "--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings a network, from --seed on."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
-@click.option("--resume", default="", help="Id of an interrupted run; its other options are taken from there.")
+@click.option("--resume", default="", help="Id of an interrupted run, whose options hold; only --search may be raised.")
 @click.option("--search", type=click.IntRange(0), default=0, show_default=True, help="Trials a network for its recipe.")
 @engine_options
 def main(resume: str, **asked: Any) -> None:

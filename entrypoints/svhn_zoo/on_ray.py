@@ -1,7 +1,6 @@
 """Networks that are trained side by side on a Ray cluster."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -13,42 +12,40 @@ from dl.tuning import Cluster, Trial, run_points
 from entrypoints.svhn_zoo.training import Setup, Trained, begin, run_tags, settings
 from entrypoints.svhn_zoo.variants import Variant
 from tracking.run import Run
+from tracking.trials import ChildOf, TrialLog
 
 
-class NetworkLog:
+class NetworkLog(TrialLog):
     """Child runs of networks that workers train; those that failed are collected in `lost`."""
 
-    def __init__(self, run: Run, variants: dict[str, Variant], setup: Setup, stack: ExitStack):
-        self.run, self.variants, self.setup, self.stack = run, variants, setup, stack
-        self.open: dict[int, tuple[Run, ExitStack, Trained]] = {}
+    def __init__(self, run: Run, variants: dict[str, Variant], setup: Setup):
+        super().__init__(run)
+        self.setup = setup
+        self.trained = {name: begin(variant, setup) for name, variant in variants.items()}
         self.lost: dict[Variant, Trained] = {}
 
-    def began(self, trial: Trial) -> None:
-        variant = self.variants[trial.point["network"]]
-        stack = self.stack.enter_context(ExitStack())
-        tags = run_tags(variant) | {"trial_id": trial.id}
-        child = stack.enter_context(self.run.child(variant.run_name, settings(variant, self.setup), tags))
-        self.open[trial.number] = child, stack, begin(variant, self.setup)
+    def describe(self, trial: Trial) -> ChildOf:
+        variant = self.trained[trial.point["network"]].variant
+        return ChildOf(variant.run_name, settings(variant, self.setup), run_tags(variant))
 
     def epoch(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
-        child, _, trained = self.open[trial.number]
-        child.metrics(metrics, epoch)
+        super().epoch(trial, epoch, metrics)
+        trained = self.trained[trial.point["network"]]
         whole = trained.variant.plan.recipe.batch_size  # where memory was short, only the worker knows
         trained.history.append(Epoch(epoch, **metrics, micro_batch=whole))
 
-    def ended(self, trial: Trial) -> None:
-        child, stack, trained = self.open.pop(trial.number)
-        if trial.error:
-            trained.describe(self.setup, *trained.variant.plan.prepare(self.setup.data))
-            trained.row |= {"run_id": child.id, "error": trial.error}
-            if trial.error.startswith(DivergedError.__name__):  # evidence on the document's claims
-                trained.row["diverged"] = True
-                child.log_json("result.json", trained.result())
-                trained.checkpoints.remove()
-            child.fail(trial.error)
-            self.lost[trained.variant] = trained
-            click.echo(f"{trained.variant.label}: {trial.error}", err=True)
-        stack.close()
+    def over(self, trial: Trial, child: Run) -> None:
+        if not trial.error:
+            return
+        trained = self.trained[trial.point["network"]]
+        trained.describe(self.setup, *trained.variant.plan.prepare(self.setup.data))
+        trained.row |= {"run_id": child.id, "error": trial.error}
+        if trial.error.startswith(DivergedError.__name__):  # evidence on the document's claims
+            trained.row["diverged"] = True
+            child.log_json("result.json", trained.result())
+            trained.checkpoints.remove()
+        self.lost[trained.variant] = trained
+        click.echo(f"{trained.variant.label}: {trial.error}", err=True)
 
 
 def train_on_ray(run: Run, variants: Sequence[Variant], setup: Setup, cluster: Cluster) -> dict[Variant, Trained]:
@@ -60,8 +57,7 @@ def train_on_ray(run: Run, variants: Sequence[Variant], setup: Setup, cluster: C
     plans = {name: variant.plan for name, variant in waiting.items()}
     data = replace(setup.data, test=setup.data.val)  # the workers do not score
     job = partial(train_plan, plans=plans, data=data, device=cluster.device, folder=setup.folder)
-    with ExitStack() as stack:
-        log = NetworkLog(run, waiting, setup, stack)
+    with NetworkLog(run, waiting, setup) as log:
         run_points(job, [{"network": name} for name in waiting], log, cluster)
     run.reread()
     return log.lost

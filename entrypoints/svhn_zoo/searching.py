@@ -14,7 +14,7 @@ from dl.tuning import Cluster, Search, Trial, explain_failure, fingerprint, run_
 from entrypoints.svhn_zoo.training import Setup, Trained
 from entrypoints.svhn_zoo.variants import Variant
 from tracking.run import Run
-from tracking.trials import recording
+from tracking.trials import SearchLog
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def search_recipe(run: Run, seeds: Sequence[Variant], setup: Setup, search: Reci
     def params(point: Mapping) -> dict[str, object]:
         return asdict(short.at(point).recipe)
 
-    with recording(run, f"svhn_zoo / {network}", {"network": network}, params, say) as log:
+    with SearchLog(run, f"svhn_zoo / {network}", {"network": network}, params, say) as log:
         known = [Trial(**row) for row in log.recall(shipped)]
         plan = Search(space, search.count, short.recipe.epochs, shipped, short.recipe.seed)
         trials = run_search(job, plan, known, log, search.cluster)
