@@ -19,7 +19,7 @@ def augment(
     invert: float = 0.0,
     cutout: int = 0,
 ) -> Tensor:
-    """(N, C, H, W) uint8 -> the same shape, float32 in 0..255, each image changed on its own.
+    """Change each image on its own: (N, C, H, W) uint8 -> the same shape, float32 in 0..255.
 
     translate: up to that many pixels either way; what comes in is a reflection;
     rotate: up to that many degrees either way, and as much shear (bilinear);
@@ -52,7 +52,7 @@ def augment(
 
 
 def _crop(x: Tensor, rng: Generator, reach: int) -> Tensor:
-    """Integer shifts: windows into the reflected images, copied in runs of W * C bytes. No blur."""
+    """Shift by whole pixels, without blur: windows into the reflected images, copied in runs of W * C bytes."""
     n, _, height, width = x.shape
     row, column = torch.randint(0, 2 * reach + 1, (2, n), generator=rng, device=x.device)
     padded = _reflected(_reflected(x.permute(0, 2, 3, 1), 2, reach), 1, reach)  # the channel last, as it lies in memory
@@ -61,7 +61,7 @@ def _crop(x: Tensor, rng: Generator, reach: int) -> Tensor:
 
 
 def _reflected(x: Tensor, dim: int, reach: int) -> Tensor:
-    """... 2 1 0 1 2 ...: `F.pad` knows no uint8."""
+    """Continue images as ... 2 1 0 1 2 ...: `F.pad` knows no uint8."""
     before, after = x.narrow(dim, 1, reach).flip(dim), x.narrow(dim, x.shape[dim] - 1 - reach, reach).flip(dim)
     return torch.cat([before, x, after], dim)
 

@@ -1,4 +1,4 @@
-"""Checkpoints of one training: a file an epoch, there whole or not at all.
+"""Checkpoints of one training: a file an epoch, written atomically.
 
 `epoch-0007-<first 16 hex digits of its SHA-256>.pt` is an ordinary `torch.save` file that `torch.load(path,
 weights_only=True)` opens; the name says what its bytes must be. It holds
@@ -48,13 +48,13 @@ class Checkpoints:
         self._writing = self._writer.submit(self._write, epoch, on_cpu(state))
 
     def wait(self) -> None:
-        """Until the last `save` is on disk, or has warned that it is not."""
+        """Wait until the last `save` is on disk, or has warned that it is not."""
         if self._writing is not None:
             self._writing.result()
             self._writing = None
 
     def load(self, identity: dict) -> dict | None:
-        """The newest state that is whole and of this `identity`, on the CPU; None where there is none.
+        """Return the newest state that is whole and of this `identity`, on the CPU; None where there is none.
 
         What is refused is said in one line and set aside as `*.refused`.
         """
@@ -109,7 +109,7 @@ class Checkpoints:
 
 
 def read_checkpoint(path: Path) -> dict:
-    """The content of a checkpoint. ValueError where its bytes are not those that were written."""
+    """Return the content of a checkpoint. Raises ValueError where its bytes are not those that were written."""
     content = path.read_bytes()
     if checksum(content) != path.stem.rsplit("-", 1)[-1]:
         raise ValueError(f"its {len(content):,} bytes are damaged (another checksum than its name says)")
@@ -122,6 +122,8 @@ def checksum(content: bytes | memoryview) -> str:
 
 def sync(folder: Path) -> None:
     """Make a rename in `folder` last through a loss of power."""
+    if os.name == "nt":  # Windows opens no folders
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -130,7 +132,7 @@ def sync(folder: Path) -> None:
 
 
 def on_cpu(value: Any) -> Any:
-    """A copy of nested dicts, lists and tensors that training cannot change any more."""
+    """Return a copy of nested dicts, lists and tensors that training cannot change any more."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
@@ -141,7 +143,7 @@ def on_cpu(value: Any) -> Any:
 
 
 def capture(parts: dict) -> dict:
-    """State of modules, optimisers, schedules and random generators by name; None has none."""
+    """Return the state of modules, optimisers, schedules and random generators by name; None has none."""
     return {
         name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
         for name, part in parts.items()
@@ -150,7 +152,7 @@ def capture(parts: dict) -> dict:
 
 
 def restore(parts: dict, state: dict) -> None:
-    """The inverse of `capture`, in place."""
+    """Set the state that `capture` returned, in place."""
     for name, part in parts.items():
         if part is not None:
             part.set_state(state[name]) if isinstance(part, torch.Generator) else part.load_state_dict(state[name])

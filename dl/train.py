@@ -146,7 +146,7 @@ def fit(
 
 
 class Training:
-    """What a training consists of between two epochs, all of it on `device`."""
+    """Hold what a training consists of between two epochs, all of it on `device`."""
 
     def __init__(self, model: nn.Module, data: Data, recipe: Recipe, device: torch.device, group: Group):
         self.model, self.recipe, self.device, self.group = model, recipe, device, group
@@ -167,7 +167,7 @@ class Training:
 
     @property
     def parts(self) -> dict:
-        """What has a state, by its name in a checkpoint."""
+        """Return what has a state, by its name in a checkpoint."""
         names = ("model", "optimizer", "schedule", "average", "order", "noise", "dropout")
         return {name: getattr(self, name) for name in names}
 
@@ -222,7 +222,7 @@ class Training:
 
 
 def backward(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, micro: int) -> tuple[Tensor, Tensor, int]:
-    """Gradients of the mean loss of a batch, at most `micro` images at a time.
+    """Compute the gradients of the mean loss of a batch, at most `micro` images at a time.
 
     Returns the loss and the share of hits, on the device, and how many images fitted in the end. Raises
     torch.OutOfMemoryError where two do not.
@@ -239,7 +239,7 @@ def backward(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, micro: in
 
 
 def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: int) -> tuple[Tensor, Tensor]:
-    """Gradients of the mean loss of a batch that goes through in `parts`; the loss and the share of hits."""
+    """Compute the gradients of the mean loss of a batch in `parts`; return the loss and the share of hits."""
     model.zero_grad()
     losses, hits = [], []
     for some, truth in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
@@ -253,12 +253,12 @@ def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: 
 
 
 def floats(model: nn.Module) -> list[Tensor]:
-    """What an average of weights is taken of: all parameters and batch norms' statistics, not their counters."""
+    """Return what weights are averaged of: all parameters and batch norms' statistics, not their counters."""
     return [value for value in model.state_dict().values() if value.is_floating_point()]
 
 
 def identity(model: nn.Module, data: Data, recipe: Recipe, device: torch.device) -> dict:
-    """What a checkpoint must have been written for, to be of use: plain strings and numbers."""
+    """Return what a checkpoint must have been written for, to be of use: plain strings and numbers."""
     shapes = " ".join(f"{name} {tuple(value.shape)}" for name, value in model.state_dict().items())
     return {
         **asdict(recipe), "train": data.train.digest(), "val": data.val.digest(), "device": device.type,
@@ -272,7 +272,7 @@ def streams(seed: int) -> list[int]:
 
 
 def batches(split: Split, size: int, order: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Full batches in an order drawn from `order`; the incomplete last one is left out."""
+    """Yield full batches in an order drawn from `order`; the incomplete last one is left out."""
     index = torch.randperm(len(split), generator=order).to(split.x.device)
     images = split.x.permute(0, 2, 3, 1)  # as they lie in memory: index_select then copies whole images
     for part in index[: len(index) // size * size].split(size):
@@ -280,7 +280,7 @@ def batches(split: Split, size: int, order: torch.Generator) -> Iterator[tuple[T
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> torch.optim.Optimizer:
-    """Weight decay on matrices and kernels only: on biases and batch norms it would only change their scale."""
+    """Return the optimiser of `recipe`; weight decay on biases and batch norms would only change their scale."""
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
@@ -293,7 +293,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
 
 
 def lr_share(recipe: Recipe, steps: int) -> Callable[[int], float]:
-    """Step -> share of the peak learning rate: up over the warm-up, then linearly down to zero after the last step."""
+    """Return step -> share of the peak learning rate: up over the warm-up, then down to zero after the last step."""
     if recipe.schedule == "constant":
         return lambda step: 1.0
     warmup = max(1, round(recipe.warmup * steps))

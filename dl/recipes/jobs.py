@@ -42,7 +42,7 @@ def train_reporting(plan: Plan, report: Report, data: Data, device: str, folder:
 
 
 def try_config(point: dict, report: Report, repeats: list[Repeat], epochs: int, device: str) -> None:
-    """One configuration on all repeats, a job of dl.tuning: reports once, the curves as (repeats, epochs) arrays."""
+    """Train one configuration of table 1 on all repeats; report once, the curves as (repeats, epochs) arrays."""
     began = time.perf_counter()
     history = train_stacked([Config(**point)], repeats, epochs, device)
     curves = {f.name: getattr(history, f.name)[0].numpy() for f in fields(History)}
