@@ -51,8 +51,9 @@ def load_alike(options: Options) -> Data:
         data, mine = try_to_load(replace(options, dataset=first["name"]))
     everywhere: list[dict[str, str]] = [{}] * dist.get_world_size()
     dist.all_gather_object(everywhere, mine)
-    if data is None or (reason := why_different(everywhere)):
-        raise click.ClickException(first.get("error") or reason)
+    if wrong := first.get("error") or why_different(everywhere):
+        raise click.ClickException(wrong)
+    assert data is not None  # else there is an error
     return data
 
 
