@@ -1,13 +1,18 @@
 """The generated street digits: reproducible, well formed, and as varied as they claim to be."""
 
 import hashlib
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from dl.data import glyphs
+from dl.data.glyphs import FACES, FONTS, OPEN_FACES, PENS, atlas
+from dl.data.lettering import CLASS_COUNTS, FIRST_COUNTS, LENGTHS, LOOK, Look
 from dl.data.split import Split
-from dl.data.street import CHUNK, CLASS_COUNTS, FONTS, PENS, VERSION, _atlas, draw, street_digits
+from dl.data.street import CANVASES, CHUNK, VERSION, draw, street_digits
 from dl.evaluate import evaluate
 from dl.models import Preprocessed
 from dl.recipes import ZOO
@@ -80,6 +85,27 @@ def test_classes_are_as_frequent_as_in_svhn():
     assert ((labels.bincount(minlength=10) / len(labels) - share).abs() < 4 * spread).all()
 
 
+def test_heights_and_lengths_are_shares_of_svhns_boxes():
+    assert sum(CANVASES.values()) == CHUNK
+    assert sum(LENGTHS) == sum(CLASS_COUNTS)
+    assert all(first <= count for first, count in zip(FIRST_COUNTS, CLASS_COUNTS, strict=True))
+    numbers = sum(count / length for length, count in enumerate(LENGTHS, 1))
+    assert sum(FIRST_COUNTS) == pytest.approx(numbers, rel=1e-3)  # every number has one first digit
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Look)])
+def test_every_effect_can_be_switched_off_and_shows(sample, field):
+    without = draw(CHUNK, seed=11, look=replace(LOOK, **{field: 0.0}))
+    assert (without.x != sample.x[:CHUNK]).flatten(1).any(1).float().mean() > 0.05
+
+
+def test_digits_sharpen_and_soften_as_enlarged_photographs_do(sample):
+    light = luminance(sample.x)
+    edges = (light[:, :, 1:] - light[:, :, :-1]).abs().flatten(1).amax(1) / light.flatten(1).std(1)
+    low, high = edges.quantile(0.1), edges.quantile(0.9)
+    assert high > 1.7 * low
+
+
 def test_no_two_splits_share_an_image(data):
     assert [len(split) for split in (data.train, data.val, data.test)] == [700, 600, 800]
     images = torch.cat([data.train.x, data.val.x, data.test.x])
@@ -122,10 +148,11 @@ def test_digits_are_darker_and_lighter_than_their_background(sample):
 
 
 def test_every_digit_has_a_shape_of_its_own_in_every_face():
-    depth, half = _atlas()
-    faces = len(FONTS) + len(PENS)
-    assert len(depth) == len(half) == 10 * faces + 1
-    ink = (depth[:-1] > 0).view(faces, 10, -1)
+    depth, half = atlas()
+    faces = len(FONTS) + OPEN_FACES + PENS
+    assert faces == FACES
+    assert len(depth) == 2 * len(half) == 2 * (10 * faces + 1)
+    ink = (depth[: 10 * faces] > 0).view(faces, 10, -1)
     area = ink.float().mean(-1)
     assert (area > 0.015).all()
     assert (area < 0.5).all()
@@ -133,11 +160,27 @@ def test_every_digit_has_a_shape_of_its_own_in_every_face():
         assert len({shape.numpy().tobytes() for shape in ink[:, digit]}) > 0.7 * faces  # a plain 1 is a plain 1
     for face in range(faces):
         assert len({shape.numpy().tobytes() for shape in ink[face]}) == 10
-    assert not (depth[-1] > -0.5).any()  # the empty glyph stays empty at any weight
+    assert not (depth[[10 * faces, -1]] > -0.5).any()  # the empty glyph stays empty at any weight
+
+
+def test_thicker_verticals_are_wider_and_no_higher():
+    depth, _ = atlas()
+    plain, thick = depth[: 10 * FACES] > 0, depth[10 * FACES + 1 : -1] > 0
+    wider, higher = (thick.any(dim).sum(1) - plain.any(dim).sum(1) for dim in (1, 2))  # columns, rows
+    assert ((wider >= 0) & (wider <= 2)).all()
+    assert (higher <= 0).all()
+    assert (thick.flatten(1).sum(1) > plain.flatten(1).sum(1)).all()
+
+
+def test_fonts_in_the_file_are_named_with_their_licence():
+    text = Path(glyphs.__file__).with_name("faces.txt").read_text()
+    named = [line.split("(")[1].split(")")[0].split(", ") for line in text.splitlines() if ": Copyright" in line]
+    assert sum(map(len, named)) == OPEN_FACES
+    assert "SIL OPEN FONT LICENSE Version 1.1" in text
 
 
 def test_ink_stays_inside_its_cell():
-    depth, _ = _atlas()
+    depth, _ = atlas()
     frame = torch.ones_like(depth[0], dtype=torch.bool)
     frame[2:-2, 2:-2] = False
     assert (depth[:, frame] < 0).all()
@@ -167,7 +210,7 @@ def test_draw_refuses_bad_arguments(n, seed):
 
 @pytest.mark.skipif(not REAL_CROPS.exists(), reason="the 700 real crops of SVHN are not at hand")
 def test_what_is_learnt_on_generated_digits_holds_on_real_ones():
-    """The quick preset's ResNet-18 (a minute on two cores) never sees a photograph and reads 60% of 700 real crops."""
+    """The quick preset's ResNet-18 (a minute on two cores) never sees a photograph and reads 68% of 700 real crops."""
     plan = ZOO["resnet18"].quick
     data = street_digits(plan.images, n_val=100, n_test=1)
     torch.manual_seed(plan.recipe.seed)
@@ -176,4 +219,4 @@ def test_what_is_learnt_on_generated_digits_holds_on_real_ones():
     with np.load(REAL_CROPS) as crops:
         x = torch.from_numpy(crops["images"]).permute(0, 3, 1, 2).contiguous()
         real = Split(x, torch.from_numpy(crops["labels"].astype(np.int64)))
-    assert evaluate(model, real)[1] >= 0.60
+    assert evaluate(model, real)[1] >= 0.68  # 75% where it was measured
