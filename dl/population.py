@@ -8,7 +8,8 @@ Gradients are written out (a perceptron's are short). HFTA fuses networks in the
 
     train(configs, repeats)     any configurations on any repeats, bucketed by shape, on all cores
     Stack(configs, repeats)     one bucket; gives its members back as ordinary modules
-    ordinary(config, repeat)    one network the usual way: the reference for correctness and for speed
+
+dl/reference.py trains one network the usual way: the reference for correctness and for speed.
 
 The batch size is 32, Keras's default: the document used Keras and names no other. The incomplete last batch of
 an epoch is left out.
@@ -18,13 +19,13 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from threading import Lock
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dl.data.split import Data
 from dl.models.mlp import MLP
@@ -293,28 +294,3 @@ def train(
     finally:
         torch.set_num_threads(threads)  # MKL has one setting for the whole process
     return History(*curves)
-
-
-def ordinary(config: Config, repeat: Repeat, epochs: int = EPOCHS, dtype: torch.dtype = torch.float32) -> MLP:
-    """One network trained as usual, with autograd and `torch.optim.Adam`, on the same random choices.
-
-    A member of a `Stack` must agree with it, and is to be faster.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(repeat.seed)
-        net = config.module().to(dtype)
-    adam = torch.optim.Adam(net.parameters(), config.lr)
-    x, y = repeat.data.train.x.to(dtype) / 16, repeat.data.train.y
-    draws = schedule(repeat.seed, len(y), config.h1, config.h2)
-    for batch, *noise in islice(draws, epochs * (len(y) // BATCH)):
-        h = x[batch]
-        for layer in net.layers:
-            if isinstance(layer, nn.Dropout):
-                keep = noise.pop(0).T.ge(config.dropout)
-                h = h * keep / (1 - config.dropout)
-            else:
-                h = layer(h)
-        adam.zero_grad()
-        F.cross_entropy(h, y[batch]).backward()
-        adam.step()
-    return net.eval()

@@ -13,7 +13,6 @@ import numpy as np
 from dl.models.mlp import ACTIVATIONS, MLP
 from dl.tuning import TPE, Choice
 
-ALGORITHMS = ("tpe", "random")
 ATTEMPTS = 5  # draws that may turn out to be known configurations before an unknown one is taken at random
 
 

@@ -19,14 +19,15 @@ from tests.test_project import ROOT, module_of
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "tests.faults", "entrypoints.svhn_zoo.zoo", "entrypoints.digits_search", "torchvision.datasets",
+    ["pytest", "tests.faults", "entrypoints.svhn_zoo.zoo", "entrypoints.digits_search.experiment",
+     "torchvision.datasets",
      "torch._dynamo", "torch.export._trace", "torch.export.pt2_archive._package", "matplotlib.backends.backend_agg",
      "mlflow.pytorch", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_workspace_store",
      "mlflow.store.model_registry.sqlalchemy_workspace_store", "git", "sympy.combinatorics"]
 )  # fmt: skip
 WORK = {  # where each command trains and registers: module and function
     "svhn_zoo": [("svhn_zoo.zoo", "train_variant"), ("svhn_zoo.training", "register")],
-    "digits_search": [("digits_search", "train"), ("digits_search", "register")],
+    "digits_search": [("digits_search.records", "train"), ("digits_search.winner", "register")],
 }
 WRITES = (
     "create_run", "update_run", "log_batch", "log_inputs", "log_figure", "log_dict", "log_table", "set_terminated",

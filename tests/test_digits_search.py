@@ -19,8 +19,12 @@ from mlflow import MlflowClient
 from dl.data.digits import digits
 from dl.population import History
 from dl.table1 import GRID, TABLE2, Config, suggest
-from entrypoints import digits_search
-from entrypoints.digits_search import SPACE, Plan, recall
+from entrypoints.digits_search import grid, records
+from entrypoints.digits_search.__main__ import main
+from entrypoints.digits_search.experiment import SPACE
+from entrypoints.digits_search.options import Options
+from entrypoints.digits_search.records import Setting, finished_trials, train_on_record
+from entrypoints.digits_search.search import best_configurations
 from tracking.run import start
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +32,7 @@ TINY = ["--trials", "12", "--batch", "4", "--repeats", "2", "--epochs", "1", "--
 
 
 def invoke(*arguments: str):
-    return CliRunner().invoke(digits_search.main, [*arguments])
+    return CliRunner().invoke(main, [*arguments])
 
 
 def trials(client: MlflowClient, parent: str) -> list:
@@ -76,7 +80,7 @@ def test_a_killed_search_resumes_from_the_tracking_server_alone(store):
     # every batch is what an uninterrupted search would have suggested on the same history
     run = next(run for run in client.search_runs(["0"], "tags.kind = 'search'"))
     with start("look", resume=parent) as run:
-        finished = recall(run)
+        finished = finished_trials(run)
     for begin in range(0, 12, 4):
         history = [finished[n] for n in range(begin)]
         assert suggest(history, 4, "tpe", 0) == [finished[n][0] for n in range(begin, begin + 4)]
@@ -110,22 +114,22 @@ def test_a_trial_costs_little_tracking(store):
     shape = 1, 3, 30
     history = History(*(torch.rand(shape, dtype=torch.float64) for _ in range(3)))
     with start("search", {}, {"kind": "search"}) as run, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits_search, "train", lambda *_: history)
+        patch.setattr(records, "train", lambda *_: history)
         patch.setattr(run, "children", lambda kind: [])
         seconds = []
         for number in range(12):
             clock = time.process_time()
-            digits_search.record(run, "trial", [GRID[number]], [number], [], 30, "cpu")
+            train_on_record(Setting(run, Options(epochs=30), digits(), "cpu"), "trial", {number: GRID[number]}, [])
             seconds.append(time.process_time() - clock)
     assert min(seconds) < 0.06
 
 
 def test_a_diverged_trial_is_a_failed_child_with_its_reason(store, monkeypatch):
     history = History(*(torch.full((1, 2, 3), torch.nan, dtype=torch.float64) for _ in range(3)))
-    monkeypatch.setattr(digits_search, "train", lambda *_: history)
+    monkeypatch.setattr(records, "train", lambda *_: history)
     with start("search", {}, {"kind": "search"}) as run:
-        outcome, _ = digits_search.record(run, "trial", [TABLE2], [0], [], 3, "cpu")
-        assert outcome == recall(run) == {0: (TABLE2, None)}
+        [outcome], _ = train_on_record(Setting(run, Options(epochs=3), digits(), "cpu"), "trial", {0: TABLE2}, [])
+        assert {0: (outcome.config, outcome.loss)} == finished_trials(run) == {0: (TABLE2, None)}
         (child,) = run.children("trial")
     assert child.info.status == "FAILED"
     assert child.data.tags["error"] == "diverged"
@@ -135,7 +139,7 @@ def test_a_search_whose_trials_all_failed_names_the_reason(store, monkeypatch):
     def diverging(configs, repeats, epochs, device):
         return History(*(torch.full((len(configs), len(repeats), epochs), torch.nan).double() for _ in range(3)))
 
-    monkeypatch.setattr(digits_search, "train", diverging)
+    monkeypatch.setattr(records, "train", diverging)
     result = invoke("--trials", "3", "--repeats", "2", "--epochs", "1")
     assert result.exit_code == 1
     assert "all 3 trials failed, 3 of them with: diverged" in result.output.splitlines()[-1]
@@ -147,10 +151,10 @@ def test_a_search_whose_trials_all_failed_names_the_reason(store, monkeypatch):
 def test_the_finalists_are_different_configurations():
     a, b, c, *rest = GRID[:8]
     trials = [(a, 0.2), (b, 0.1), (a, 0.2), (b, 0.1), (b, 0.1), (b, 0.1), (c, None)]
-    assert digits_search.leaders(trials) == [b, a]
+    assert best_configurations(trials) == [b, a]
     trials += [(config, 0.3 + i) for i, config in enumerate(rest)]
-    assert digits_search.leaders(trials) == [b, a, *rest[:3]]
-    assert digits_search.leaders([(a, None)]) == []
+    assert best_configurations(trials) == [b, a, *rest[:3]]
+    assert best_configurations([(a, None)]) == []
 
 
 def test_the_exhaustive_mode_logs_tables_figures_and_verdicts(store, monkeypatch):
@@ -161,10 +165,10 @@ def test_the_exhaustive_mode_logs_tables_figures_and_verdicts(store, monkeypatch
         loss = torch.from_numpy(base * rng.lognormal(0, 0.1, 1400))[:, None, None].expand(1400, 1, epochs)
         return History(loss, loss, 1 - loss / 3)
 
-    monkeypatch.setattr(digits_search, "train", fake)
-    monkeypatch.setattr(digits_search, "SIMULATED", (2, 100))
-    monkeypatch.setattr(digits_search, "ALGORITHMS", ("random",))
-    monkeypatch.setattr(digits_search, "usual_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(records, "train", fake)
+    monkeypatch.setattr(grid, "SIMULATED", (2, 100))
+    monkeypatch.setattr(grid, "ALGORITHMS", ("random",))
+    monkeypatch.setattr(grid, "usual_seconds", lambda *_: 1.0)
     result = invoke("--exhaustive", "True", "--repeats", "2", "--epochs", "1")
     assert result.exit_code == 0, result.output
     client = MlflowClient()
@@ -211,7 +215,7 @@ def test_nonsense_is_refused_in_a_line(store, arguments, complaint):
     ],
 )
 def test_only_an_unfinished_search_of_this_table_resumes_and_others_stay_untouched(store, tags, status, complaint):
-    with start("other", asdict(Plan()), tags) as run:
+    with start("other", asdict(Options()), tags) as run:
         pass
     MlflowClient().set_terminated(run.id, status)
     before = MlflowClient().get_run(run.id)

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from dl.data.digits import digits, resplit
 from dl.data.split import Data, Split
-from dl.population import Repeat, Stack, ordinary, schedule, train
+from dl.population import Repeat, Stack, schedule, train
+from dl.reference import ordinary
 from dl.table1 import Config
 
 RATES = (0.1, 0.01, 0.001, 0.0001, 0.00001)

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 
-from entrypoints import digits_search
+from entrypoints.digits_search import search
+from entrypoints.digits_search.__main__ import main
 from entrypoints.options import Command, options_to_resume
 from tests.test_svhn_zoo import root as root  # a fixture
 from tests.test_svhn_zoo import zoo
@@ -21,12 +22,12 @@ from tracking.errors import ResumeError
 from tracking.resume import Option, lock, reopen
 
 ROOT = Path(__file__).resolve().parents[1]
-LEADERS = digits_search.leaders
+BEST_CONFIGURATIONS = search.best_configurations
 ARGUMENTS = "--trials", "2", "--batch", "2", "--repeats", "2", "--epochs", "1", "--device", "cpu"
 
 
 def digits(*arguments: str) -> Result:
-    return CliRunner().invoke(digits_search.main, arguments)
+    return CliRunner().invoke(main, arguments)
 
 
 def stop(*_, **__):
@@ -45,7 +46,7 @@ def trials() -> list[Record]:
 @pytest.fixture
 def interrupted(store, monkeypatch) -> Iterator[str]:
     """A search of two trials that Ctrl-C ended when they were over; so ends whatever resumes it."""
-    monkeypatch.setattr(digits_search, "leaders", stop)
+    monkeypatch.setattr(search, "best_configurations", stop)
     digits(*ARGUMENTS)
     assert parent("search").info.status == "KILLED"
     return parent("search").info.run_id
@@ -60,7 +61,7 @@ def test_a_resumed_search_may_get_more_trials_and_says_so_and_keeps_them(interru
     lower = digits("--resume", interrupted, "--trials", "3")
     assert lower.exit_code == 2
     assert "--trials 4, which can be raised but not lowered: 3 is not possible" in lower.output.splitlines()[-1]
-    monkeypatch.setattr(digits_search, "leaders", LEADERS)
+    monkeypatch.setattr(search, "best_configurations", BEST_CONFIGURATIONS)
     assert digits("--resume", interrupted).exit_code == 0
     run = MlflowClient().get_run(interrupted)
     assert "is the winner of 4 trials" in run.data.tags["mlflow.note.content"]

@@ -8,7 +8,7 @@ import pytest
 
 from dl.claims import MNIST, judge_q3_data, judge_q3_table2
 from dl.ranking import compare, grid_regret, noise_groups, regret
-from dl.table1 import ALGORITHMS, GRID, PLACE, TABLE1, TABLE2, simulate, suggest
+from dl.table1 import GRID, PLACE, TABLE1, TABLE2, simulate, suggest
 
 
 def bowl(config) -> float:
@@ -33,7 +33,7 @@ def test_the_grid_is_table_1():
         assert {getattr(config, name) for config in GRID} == set(values)
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
+@pytest.mark.parametrize("algo", ["tpe", "random"])
 def test_suggestions_are_a_pure_function_of_history_and_seed(algo):
     history = history_of(22)
     first = suggest(history, 3, algo, seed=5)

@@ -29,7 +29,7 @@ from dl.recipes.space import recipe_space
 from dl.table1 import TABLE1, Config
 from dl.train import DivergedError
 from dl.tuning import TPE, Choice, Cluster, Halving, Integer, LogUniform, Search, Trial, run_search
-from entrypoints import digits_search
+from entrypoints.digits_search import __main__ as digits_search
 from entrypoints.svhn_zoo import __main__ as svhn_zoo
 from entrypoints.svhn_zoo.__main__ import main
 from tracking.run import start

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from dl.data import digits
-from dl.population import Repeat, ordinary
+from dl.population import Repeat
 from dl.population import train as train_stacked
+from dl.reference import ordinary
 from dl.table1 import GRID
 from entrypoints.benchmark.rows import SpeedRow, stopwatch, take_turns
 
