@@ -119,17 +119,22 @@ def test_a_network_is_registered_although_the_server_is_away_at_first(relay):
         assert MlflowClient().get_model_version_by_alias("away", "champion").run_id == run.id
 
 
+def test_a_result_is_not_taken_for_missing_because_the_server_is_away(relay):
+    with start("parent") as run, run.child("child") as made:
+        made.log_json("result.json", {"a": 1})
+    with start("parent", resume=run.id) as again:
+        with relay.away_for(1.0):
+            assert again.result("child", "result.json") == {"a": 1}
+        assert again.result("child", "another.json") is None
+
+
 def test_a_child_whose_creation_was_taken_but_not_answered_is_one_child(relay, monkeypatch):
     inner = MlflowClient.create_run
 
     def unanswered(*args, **kwargs):
         monkeypatch.setattr(MlflowClient, "create_run", inner)
-        made = inner(*args, **kwargs)
-        try:
-            raise patience.RequestException("the answer was lost")
-        except patience.RequestException as error:
-            raise MlflowException("API request failed") from error
-        return made
+        inner(*args, **kwargs)
+        raise MlflowException("API request to http://host/api failed with exception the answer was lost")
 
     with start("parent") as run:
         monkeypatch.setattr(MlflowClient, "create_run", unanswered)
@@ -186,8 +191,11 @@ def program(port: int) -> tuple[subprocess.Popen, list[str]]:
     return process, ids
 
 
-@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=lambda number: number.name)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("how", "number"),
+    [(signal.SIGSTOP, signal.SIGINT), (signal.SIGKILL, signal.SIGTERM)],
+    ids=["hangs, Ctrl-C", "dead, SIGTERM"],
+)
 def test_a_signal_ends_a_run_in_seconds_although_its_server_is_gone(tmp_path, how, number):
     """And the exception that ends it is the signal's, not the server's; what was not written is told."""
     port = faults.free_port()

@@ -17,13 +17,14 @@ from typing import TypeVar, cast
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from requests import RequestException
 
 from tracking.errors import StoreError
 
 PATIENCE = 600  # seconds that a call waits for a server that is away
 LAST_SECONDS = 6  # for all calls of a process that is to end; requests under way may take some four seconds more
 TRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+# what MLflow's client says, at any depth
+NO_ANSWER = re.compile(r"API request to \S+ failed with (timeout )?exception")
 Result = TypeVar("Result")
 _until = math.inf  # time.monotonic() at which a process that is to end stops trying
 
@@ -73,7 +74,7 @@ def is_away(error: MlflowException) -> bool:
     """True if the server did not answer, or its database does not: not if it refuses what was asked."""
     if error.error_code == "TEMPORARILY_UNAVAILABLE":  # a database that is locked, or gone
         return True
-    return isinstance(error.__cause__ or error.__context__, RequestException)
+    return NO_ANSWER.search(str(error)) is not None
 
 
 @contextmanager
