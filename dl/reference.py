@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dl.models.mlp import MLP
-from dl.population import BATCH, EPOCHS, Repeat, schedule
+from dl.population import BATCH_SIZE, EPOCHS, Repeat, schedule
 from dl.table1 import Config
 
 
@@ -22,7 +22,7 @@ def ordinary(config: Config, repeat: Repeat, epochs: int = EPOCHS, dtype: torch.
     adam = torch.optim.Adam(net.parameters(), config.lr)
     x, y = repeat.data.train.x.to(dtype) / 16, repeat.data.train.y
     draws = schedule(repeat.seed, len(y), config.h1, config.h2)
-    for batch, *noise in islice(draws, epochs * (len(y) // BATCH)):
+    for batch, *noise in islice(draws, epochs * (len(y) // BATCH_SIZE)):
         h = x[batch]
         for layer in net.layers:
             if isinstance(layer, nn.Dropout):

@@ -22,7 +22,7 @@ from dl.table1 import GRID, TABLE2, Config, suggest
 from entrypoints.digits_search import grid, records
 from entrypoints.digits_search.__main__ import main
 from entrypoints.digits_search.experiment import SPACE
-from entrypoints.digits_search.options import Options
+from entrypoints.digits_search.options import DigitsOptions
 from entrypoints.digits_search.records import Setting, finished_trials, train_on_record
 from entrypoints.digits_search.search import best_configurations
 from tracking.run import start
@@ -116,10 +116,12 @@ def test_a_trial_costs_little_tracking(store):
     with start("search", {}, {"kind": "search"}) as run, pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "train", lambda *_: history)
         patch.setattr(run, "children", lambda kind: [])
-        seconds = []
+        setting, seconds = Setting(run, DigitsOptions(epochs=30), digits(), "cpu"), []
         for number in range(12):
             clock = time.process_time()
-            train_on_record(Setting(run, Options(epochs=30), digits(), "cpu"), "trial", {number: GRID[number]}, [])
+            train_on_record(
+                Setting(run, DigitsOptions(epochs=30), digits(), "cpu"), "trial", {number: GRID[number]}, []
+            )
             seconds.append(time.process_time() - clock)
     assert min(seconds) < 0.06
 
@@ -128,7 +130,7 @@ def test_a_diverged_trial_is_a_failed_child_with_its_reason(store, monkeypatch):
     history = History(*(torch.full((1, 2, 3), torch.nan, dtype=torch.float64) for _ in range(3)))
     monkeypatch.setattr(records, "train", lambda *_: history)
     with start("search", {}, {"kind": "search"}) as run:
-        [outcome], _ = train_on_record(Setting(run, Options(epochs=3), digits(), "cpu"), "trial", {0: TABLE2}, [])
+        [outcome], _ = train_on_record(Setting(run, DigitsOptions(epochs=3), digits(), "cpu"), "trial", {0: TABLE2}, [])
         assert {0: (outcome.config, outcome.loss)} == finished_trials(run) == {0: (TABLE2, None)}
         (child,) = run.children("trial")
     assert child.info.status == "FAILED"
@@ -215,7 +217,7 @@ def test_nonsense_is_refused_in_a_line(store, arguments, complaint):
     ],
 )
 def test_only_an_unfinished_search_of_this_table_resumes_and_others_stay_untouched(store, tags, status, complaint):
-    with start("other", asdict(Options()), tags) as run:
+    with start("other", asdict(DigitsOptions()), tags) as run:
         pass
     MlflowClient().set_terminated(run.id, status)
     before = MlflowClient().get_run(run.id)

@@ -21,34 +21,38 @@ from typing import Any
 
 import click
 
-from entrypoints.digits_search.options import ALGORITHMS, CONFIGURATIONS, Options
+from entrypoints.digits_search.options import ALGORITHMS, CONFIGURATIONS, DigitsOptions
 from entrypoints.options import Command, engine_options, options_to_resume
 
 
 @click.command(cls=Command, help=__doc__)
-@click.option("--trials", type=click.IntRange(1, CONFIGURATIONS), default=Options.trials, show_default=True)
-@click.option("--algo", type=click.Choice(ALGORITHMS), default=Options.algo, show_default=True)
+@click.option("--trials", type=click.IntRange(1, CONFIGURATIONS), default=DigitsOptions.trials, show_default=True)
+@click.option("--algo", type=click.Choice(ALGORITHMS), default=DigitsOptions.algo, show_default=True)
 @click.option(
-    "--batch", type=click.IntRange(1), default=Options.batch, show_default=True, help="Trials suggested at once."
+    "--batch", type=click.IntRange(1), default=DigitsOptions.batch, show_default=True, help="Trials suggested at once."
 )
 @click.option(
-    "--repeats", type=click.IntRange(2, 50), default=Options.repeats, show_default=True, help="Splits and seeds each."
+    "--repeats",
+    type=click.IntRange(2, 50),
+    default=DigitsOptions.repeats,
+    show_default=True,
+    help="Splits and seeds each.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=Options.epochs, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 10**6), default=Options.seed, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=DigitsOptions.epochs, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 10**6), default=DigitsOptions.seed, show_default=True)
 @click.option("--exhaustive", type=bool, default=False, show_default=True, help="Train all 1,400 instead of searching.")
 @click.option("--resume", default="", help="Id of an interrupted search; only --trials may be raised.")
 @click.option("--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True)
 @engine_options
 def main(resume: str, **asked: Any) -> None:
     try:
-        Options(**asked).refuse_idle(resume)
+        DigitsOptions(**asked).refuse_idle(resume)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     # here: torch and mlflow take seconds to import, which --help need not wait for
     from entrypoints.digits_search.experiment import find_best_perceptron
 
-    click.echo(find_best_perceptron(Options(**asked), resume, options_to_resume()))
+    click.echo(find_best_perceptron(DigitsOptions(**asked), resume, options_to_resume()))
 
 
 if __name__ == "__main__":

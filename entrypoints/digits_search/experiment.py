@@ -13,7 +13,7 @@ from dl.data.digits import digits
 from dl.device import pick_device
 from dl.table1 import TABLE1
 from entrypoints.digits_search.grid import train_grid
-from entrypoints.digits_search.options import Options
+from entrypoints.digits_search.options import DigitsOptions
 from entrypoints.digits_search.records import Setting
 from entrypoints.digits_search.search import search_table1
 from tracking.resume import Option, refuse_other_data, reopen, start_or_resume
@@ -21,7 +21,7 @@ from tracking.resume import Option, refuse_other_data, reopen, start_or_resume
 SPACE = json.dumps(TABLE1)
 
 
-def find_best_perceptron(asked: Options, resume: str, command_line: Mapping[str, Option]) -> str:
+def find_best_perceptron(asked: DigitsOptions, resume: str, command_line: Mapping[str, Option]) -> str:
     """Search table 1, or train all of it; log everything and return the answer in Markdown.
 
     resume: the run that is to go on, if any. Raises click.UsageError where the options cannot be met.
@@ -30,7 +30,7 @@ def find_best_perceptron(asked: Options, resume: str, command_line: Mapping[str,
     before = reopen(resume, "digits_search", kind, command_line, "trials") if resume else None
     if before and before.record.data.tags.get("table1", SPACE) != SPACE:
         raise click.UsageError(f"run {resume} searched another space than table 1: start a new run")
-    options = Options(**dict[str, Any](before.options)) if before else asked
+    options = DigitsOptions(**dict[str, Any](before.options)) if before else asked
     try:
         options.refuse_idle(resume)
         cluster = tuning.pick_cluster(options.engine, options.cpus_per_trial, options.gpus_per_trial, options.device)

@@ -7,7 +7,7 @@ ALGORITHMS = ("tpe", "random")
 
 
 @dataclass(frozen=True)
-class Options:
+class DigitsOptions:
     """The command line's options; the fields have their names."""
 
     trials: int = 30
@@ -36,10 +36,10 @@ class Options:
         if self.exhaustive and self.engine == "ray":
             raise ValueError("--engine ray is for the search; --exhaustive trains here")
         if self.exhaustive:
-            idle = [f"--{name}" for name in ("trials", "algo") if getattr(self, name) != getattr(Options, name)]
+            idle = [f"--{name}" for name in ("trials", "algo") if getattr(self, name) != getattr(DigitsOptions, name)]
             if idle:
                 raise ValueError(f"{' and '.join(idle)} would do nothing: --exhaustive trains every configuration")
-        if self.engine == "ray" and self.batch != Options.batch and not resume:
+        if self.engine == "ray" and self.batch != DigitsOptions.batch and not resume:
             raise ValueError("--batch would do nothing: on Ray trials are suggested one by one")
         if self.engine == "ray" and self.algo != "tpe":
             raise ValueError(f"--engine ray searches with tpe, not with {self.algo}")

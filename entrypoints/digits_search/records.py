@@ -11,7 +11,7 @@ from dl.data.digits import resplit
 from dl.data.split import Data
 from dl.population import History, Repeat, train
 from dl.table1 import TABLE1, Config
-from entrypoints.digits_search.options import Options
+from entrypoints.digits_search.options import DigitsOptions
 from tracking.run import Run
 
 ENDED = ("FINISHED", "FAILED")  # the others were killed
@@ -22,7 +22,7 @@ class Setting:
     """What trainings of this question share."""
 
     run: Run  # the parent
-    options: Options
+    options: DigitsOptions
     data: Data
     device: str
 
