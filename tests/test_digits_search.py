@@ -119,9 +119,7 @@ def test_a_trial_costs_little_tracking(store):
         setting, seconds = Setting(run, DigitsOptions(epochs=30), digits(), "cpu"), []
         for number in range(12):
             clock = time.process_time()
-            train_on_record(
-                Setting(run, DigitsOptions(epochs=30), digits(), "cpu"), "trial", {number: GRID[number]}, []
-            )
+            train_on_record(setting, "trial", {number: GRID[number]}, [])
             seconds.append(time.process_time() - clock)
     assert min(seconds) < 0.06
 
