@@ -5,6 +5,8 @@ import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,47 @@ def test_help_waits_for_no_heavy_import(name):
     code = f"import sys, {module_of(name)}; print({{'torch', 'mlflow', 'numpy', 'ray'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def files_of_the_program() -> list[Path]:
+    return [path for folder in ("dl", "entrypoints", "tracking") for path in (ROOT / folder).rglob("*.py")]
+
+
+def top_level_names(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+
+
+def test_a_name_means_one_thing_in_the_whole_project():
+    owners: dict[str, set[str]] = {}
+    for path in files_of_the_program():
+        for name in top_level_names(path):
+            if name != "main" and not name.startswith("__"):  # every command has its main
+                owners.setdefault(name, set()).add(str(path.relative_to(ROOT)))
+    assert {name: files for name, files in owners.items() if len(files) > 1} == {}
+
+
+def test_no_file_is_too_long_to_be_read_in_one_sitting():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files_of_the_program()}
+    assert {path: length for path, length in lengths.items() if length > 300} == {}
+
+
+def test_the_rooms_of_dl_import_one_another_without_a_circle():
+    """Also inside functions: a late import hides a circle, it does not remove it."""
+    imports: dict[str, set[str]] = {}
+    for path in (ROOT / "dl").rglob("*.py"):
+        room = path.relative_to(ROOT / "dl").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "dl":
+                parts = node.module.split(".")[1:] or [alias.name for alias in node.names]
+                imports.setdefault(room, set()).add(parts[0])
+    for room in imports:
+        imports[room] -= {room, "__init__"}
+    TopologicalSorter(imports).prepare()  # CycleError names the circle
 
 
 def test_requirements_are_pinned():

@@ -26,7 +26,7 @@ from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
 from entrypoints.svhn_zoo.__main__ import main
 from entrypoints.svhn_zoo.data import NOTICE
-from entrypoints.svhn_zoo.options import Options
+from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.summary import Results, judge_question_4
 from entrypoints.svhn_zoo.training import Setup, Trained
 from entrypoints.svhn_zoo.variants import Variant, shipped_plan
@@ -338,7 +338,7 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
         trained = Trained(
             Variant("lenet5", "document", plan), Checkpoints("none"), row, [epoch(1, 0.17), epoch(2, 0.84)]
         )
-        options = Options(preset="full", **{f.name: None for f in fields(Options) if f.name != "preset"})
+        options = ZooOptions(preset="full", **{f.name: None for f in fields(ZooOptions) if f.name != "preset"})
         results = Results(options, Setup(data, torch.device("cpu"), Path()), {trained.variant.entry: [trained]})
         return next(v for v in judge_question_4(results) if v.claim == "Q4-lenet")
 

@@ -23,7 +23,7 @@ from tracking.patience import http_limits, reason_of, retry, say, shown_uri
 from tracking.run import Run
 
 CHAMPION = "champion"
-BATCH = 64  # examples scored at once: VGG-16's first maps of 224 px images are then 0.8 GB
+SCORED_AT_ONCE = 64  # examples scored at once: VGG-16's first maps of 224 px images are then 0.8 GB
 TAGS = ("network", "dataset", "recipe")  # of the run, for its logged model too
 
 
@@ -240,10 +240,10 @@ def _accuracy(uri: str, val: HeldOut) -> float:
     """Return the share of `val` that the model reads right: a whole number of examples, so equal ones are equal."""
     model, right = retry(lambda: mlflow.pyfunc.load_model(uri)), 0
     _check_input(model, uri, val.x.shape[1:], val.x.dtype.name)
-    for at in range(0, len(val.y), BATCH):
-        logits: np.ndarray = np.asarray(model.predict(val.x[at : at + BATCH]))
+    for at in range(0, len(val.y), SCORED_AT_ONCE):
+        logits: np.ndarray = np.asarray(model.predict(val.x[at : at + SCORED_AT_ONCE]))
         answers = logits.argmax(1) if logits.ndim > 1 else logits > 0
-        right += int(np.sum(answers == val.y[at : at + BATCH]))
+        right += int(np.sum(answers == val.y[at : at + SCORED_AT_ONCE]))
     return right / len(val.y)
 
 

@@ -52,10 +52,10 @@ from entrypoints.options import Command, engine_options
 @engine_options
 def main(resume: str, **asked: Any) -> None:
     # here: torch and mlflow take seconds to import, which --help need not wait for
-    from entrypoints.svhn_zoo.options import Options
+    from entrypoints.svhn_zoo.options import ZooOptions
     from entrypoints.svhn_zoo.zoo import run_zoo
 
-    run_zoo(Options(**asked), resume)
+    run_zoo(ZooOptions(**asked), resume)
 
 
 if __name__ == "__main__":

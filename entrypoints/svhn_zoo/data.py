@@ -8,13 +8,13 @@ import torch.distributed as dist
 
 from dl.data import Data, MissingError, street_digits, svhn
 from entrypoints.svhn_zoo.distributed import world_size
-from entrypoints.svhn_zoo.options import Options
+from entrypoints.svhn_zoo.options import ZooOptions
 
 SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
 NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers say nothing about SVHN."
 
 
-def load_data(options: Options) -> Data:
+def load_data(options: ZooOptions) -> Data:
     """Load the data set that was asked for; `auto` falls back to generated digits, loudly.
 
     Raises ClickException where it cannot.
@@ -36,7 +36,7 @@ def load_data(options: Options) -> Data:
     return street_digits(options.images or train, n_val=val, n_test=test)
 
 
-def load_alike(options: Options) -> Data:
+def load_alike(options: ZooOptions) -> Data:
     """Load the data in all processes: the first decides which, and downloads and converts before the others begin.
 
     ClickException in all of them where one has other images than the first, or none.
@@ -57,7 +57,7 @@ def load_alike(options: Options) -> Data:
     return data
 
 
-def try_to_load(options: Options) -> tuple[Data | None, dict[str, str]]:
+def try_to_load(options: ZooOptions) -> tuple[Data | None, dict[str, str]]:
     """Return the data with their name and digests, or None with the "error"."""
     try:
         data = load_data(options)

@@ -10,7 +10,7 @@ from dl.tuning import Cluster, pick_cluster
 
 
 @dataclass(frozen=True)
-class Options:
+class ZooOptions:
     """The command line's options; the fields have their names."""
 
     models: str
@@ -38,7 +38,7 @@ class Options:
             raise ValueError(f"--models names no network: known are {', '.join(ZOO)}, and all")
         return list(dict.fromkeys(names))
 
-    def resolve(self) -> tuple["Options", torch.device, Cluster | None]:
+    def resolve(self) -> tuple["ZooOptions", torch.device, Cluster | None]:
         """Return the options with their preset chosen, the device, and the cluster that trains (None: this process).
 
         Raises ValueError where options contradict each other, or the device is not there.

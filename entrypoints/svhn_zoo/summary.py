@@ -8,7 +8,7 @@ from dl.plots import zoo as plots
 from dl.recipes import ZOO
 from dl.train import Epoch
 from entrypoints.svhn_zoo.data import NOTICE
-from entrypoints.svhn_zoo.options import Options
+from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.training import Setup, Trained
 from entrypoints.svhn_zoo.variants import shipped_plan
 from tracking.evidence import log_verdicts
@@ -21,7 +21,7 @@ Entry = tuple[str, str]  # network and recipe, see Variant.entry
 class Results:
     """All that a zoo has trained, by entry: one training a seed, and the row of the table."""
 
-    options: Options
+    options: ZooOptions
     setup: Setup
     trained: dict[Entry, list[Trained]] = field(default_factory=dict)
     rows: dict[Entry, dict] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from dl.recipes import ZOO, Plan
 from dl.recipes.document import ABLATION, DOCUMENT, shrunk
-from entrypoints.svhn_zoo.options import Options
+from entrypoints.svhn_zoo.options import ZooOptions
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Variant:
         return [self.network] + [self.recipe] * (self.recipe != "tuned")
 
 
-def choose_variants(options: Options) -> list[Variant]:
+def choose_variants(options: ZooOptions) -> list[Variant]:
     """Return all that is to be trained, seeds of an entry side by side. Ablations have one seed.
 
     Raises ValueError where `options.images` are fewer than one batch.

@@ -15,7 +15,7 @@ from entrypoints.options import options_to_resume
 from entrypoints.svhn_zoo.data import NOTICE, load_alike
 from entrypoints.svhn_zoo.distributed import announce, processes, run_worker
 from entrypoints.svhn_zoo.on_ray import train_on_ray
-from entrypoints.svhn_zoo.options import Options
+from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.searching import RecipeSearch, Searched, choose_recipe, fingerprints, search_recipe
 from entrypoints.svhn_zoo.summary import Results, result_line, summarise_zoo, zoo_table
 from entrypoints.svhn_zoo.training import Setup, Trained, log_datasets, register_best, train_variant
@@ -28,19 +28,19 @@ from tracking.run import Run
 class Order:
     """What is to be trained, and how."""
 
-    asked: Options  # as on the command line
-    options: Options  # resolved: no preset is "auto" any more
+    asked: ZooOptions  # as on the command line
+    options: ZooOptions  # resolved: no preset is "auto" any more
     variants: Sequence[Variant]
     search: RecipeSearch
 
 
-def run_zoo(asked: Options, resume: str) -> None:
+def run_zoo(asked: ZooOptions, resume: str) -> None:
     """Run the command, new or going on with the run `resume`. Raises click's exceptions where options make no sense."""
     earlier = reopen(resume, "svhn_zoo", {"kind": "zoo"}, options_to_resume(), "search") if resume else None
     if asked.dataset == "street-digits" and asked.data_dir != "auto" and not earlier:
         raise click.UsageError("--data-dir is where SVHN lies: it would do nothing with --dataset street-digits")
     try:
-        options, device, cluster = (Options(**earlier.options) if earlier else asked).resolve()
+        options, device, cluster = (ZooOptions(**earlier.options) if earlier else asked).resolve()
         variants = choose_variants(options)
         search = RecipeSearch(options.search, fingerprints(variants) if options.search else {}, cluster)
     except ValueError as error:
