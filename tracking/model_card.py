@@ -74,7 +74,8 @@ def model_card(record: Record, about: About, val: HeldOut, val_accuracy: float, 
         f"- **Not for:** {about.unfit}",
     ]
     title = " on ".join(filter(None, (tags.get("network"), tags.get("dataset"))))
-    return "\n\n".join(filter(None, (title and f"# {title}", "\n".join(lines), loading(uri))))
+    # the title is plain text: the registry's list of versions shows the first line as it stands
+    return "\n\n".join(filter(None, (title, "\n".join(lines), loading(uri))))
 
 
 def with_error(accuracy: float, count: int) -> str:

@@ -31,10 +31,10 @@ def register(run: Run, module: nn.Module, names: tuple[str, ...], val: HeldOut, 
     """Log `module` under `run`, register it under each of `names`, and let it compete there for the alias `champion`.
 
     Returns the version under the first name. Champion and challenger are compared on `val`, the challenger's own
-    validation examples: the alias moves only where the challenger gets more of them right. A champion that cannot be
-    loaded, or takes other input, keeps its place; a line on stderr says so. The version's tags say on what was
-    compared: `val_digest`, `val_images`, `val_accuracy`, and the champion of that moment (`champion_version`,
-    `champion_accuracy`); its description is a model card.
+    validation examples, by their exported programs on the CPU: the alias moves only where the challenger gets more of
+    them right. A champion that cannot be loaded, or takes other input, keeps its place; a line on stderr says so. The
+    version's tags say on what was compared: `val_digest`, `val_images`, `val_accuracy`, and the champion of that moment
+    (`champion_version`, `champion_accuracy`); its description is a model card.
 
     All else that is recorded comes from the run: data sets, `test_*` and `val_*` metrics, parameters, and the tags
     `network` (names the logged model; otherwise the first of `names` does), `dataset` and `recipe`. Where an earlier
@@ -188,7 +188,8 @@ def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable
             raise
         except Exception as error:  # whatever is wrong with a model of long ago: it was better once, and may be still
             say(f"{uri} stays champion, not compared: {reason_of(error)}")
-        for key, value in (("champion_version", champion.version), ("champion_accuracy", theirs)):
+        said = "not compared" if theirs is None else theirs
+        for key, value in (("champion_version", champion.version), ("champion_accuracy", said)):
             run.client.set_model_version_tag(name, challenger.version, key, str(value))
         if theirs is None or ours <= theirs:
             return
