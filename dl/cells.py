@@ -48,12 +48,12 @@ def of_logits(z: Any, m: Operations, loss: Callable) -> Any:
 
 
 def of_weights(w: Any, m: Operations, loss: Callable) -> Any:
-    """A linear model on POINTS: z = w_0 x_0 + w_1 x_1 + w_2."""
+    """Compute a linear model on POINTS: z = w_0 x_0 + w_1 x_1 + w_2."""
     return _mean([loss(w[0] * x[0] + w[1] * x[1] + w[2], y, m) for x, y in zip(POINTS, POINT_LABELS, strict=True)])
 
 
 def of_network(w: Any, m: Operations, loss: Callable, activation: Callable) -> Any:
-    """One hidden layer of two neurons on the first coordinate of POINTS: 2 weights, 2 biases, 2 weights, 1 bias."""
+    """Compute a hidden layer of two neurons on POINTS' first coordinate: 2 weights, 2 biases, 2 weights, 1 bias."""
     losses = []
     for (x, _), y in zip(POINTS, POINT_LABELS, strict=True):
         hidden = [activation(m)(w[i] * x + w[2 + i]) for i in range(2)]
@@ -91,7 +91,7 @@ HIDDEN_LAYERS = {
 
 
 def cells() -> list[Cell]:
-    """The cells of the table that are defined: 16 of 3 losses x 7 places."""
+    """Return the cells of the table that are defined: 16 of 3 losses x 7 places."""
     ce, mse, real = LOSS_NAMES
     p_box = ((1 / 64,) * 2, (63 / 64,) * 2)
     affine = "a convex function of z, and z is affine in the weights"

@@ -66,7 +66,7 @@ class History:
 def schedule(
     seed: int, images: int, h1: int, h2: int, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Tensor, ...]]:
-    """A member's random choices, step after step, without end: a function of its seed and shape alone.
+    """Yield a member's random choices, step after step, without end: a function of its seed and shape alone.
 
     Yields the batch, int64 (32,), and noise in [0, 1) for the hidden layers, float32 (h1, 32) and (h2, 32): a
     unit is dropped where its noise lies below the dropout rate. Each epoch is a new order of the images.
@@ -193,7 +193,7 @@ class Stack:
         return torch.ge(noise[:, None], self.rates, out=keep)
 
     def step(self) -> Tensor:
-        """One step of Adam on the next batch; returns the loss before it, (R, C)."""
+        """Take one step of Adam on the next batch; return the loss before it, (R, C)."""
         batch, noise1, noise2 = (torch.stack(draw) for draw in zip(*map(next, self.draws), strict=True))
         x = self.x[self.rows, batch]  # (R, B, 64)
         target = self.target[self.rows, batch].mT[:, None]  # (R, 1, 10, B)
@@ -221,7 +221,7 @@ class Stack:
         return -(logp * target).sum(-2).mean(-1)
 
     def adam(self) -> None:
-        """What torch.optim.Adam(fused=True) runs, without its bookkeeping, which would cost a tenth of a step."""
+        """Run what torch.optim.Adam(fused=True) runs, without its bookkeeping, which would cost a tenth of a step."""
         self.age += 1
         for lr, (weights, grads, first, second) in self.groups.items():
             torch._fused_adam_(
@@ -243,7 +243,7 @@ class Stack:
         return loss, (logits.argmax(-1, keepdim=True) == truth).to(loss.dtype).mean((-2, -1))
 
     def epoch(self) -> Tensor:
-        """One pass over the training images: training loss, validation loss and accuracy, (3, R, C)."""
+        """Pass once over the training images; return training loss, validation loss and accuracy, (3, R, C)."""
         total = sum((self.step() for _ in range(self.steps)), torch.zeros((), device=self.x.device))
         return torch.stack([total / self.steps, *self.evaluate()])
 
@@ -255,7 +255,7 @@ class Stack:
         return History(*given)
 
     def network(self, config: int, repeat: int) -> MLP:
-        """A member as an ordinary module on the CPU; `config` counts as the stack was given them."""
+        """Return a member as an ordinary module on the CPU; `config` counts as the stack was given them."""
         c = self.order.index(config)
         net = self.configs[c].module().to(self.x.dtype)
         for parameter, weight in zip(net.parameters(), self.weights, strict=True):

@@ -66,7 +66,7 @@ class Comparison:
     noise: tuple[np.ndarray, np.ndarray]
 
     def ranks(self, i: int) -> tuple[int, int]:
-        """A confidence interval for the true rank (1 is best) of configuration i.
+        """Return a confidence interval for the true rank (1 is best) of configuration i.
 
         One more than those significantly better, to all but those significantly worse, with the error kept for
         all C - 1 comparisons at once (Mogstad, Romano, Shaikh, Wilhelm 2024, doi:10.1093/restud/rdad006).

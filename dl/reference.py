@@ -12,7 +12,7 @@ from dl.table1 import Config
 
 
 def ordinary(config: Config, repeat: Repeat, epochs: int = EPOCHS, dtype: torch.dtype = torch.float32) -> MLP:
-    """One network trained as usual, with autograd and `torch.optim.Adam`, on the same random choices.
+    """Train one network as usual, with autograd and `torch.optim.Adam`, on the same random choices.
 
     A member of a `Stack` must agree with it, and is to be faster.
     """

@@ -58,7 +58,7 @@ TABLE1_SPACE = {name: Choice(values) for name, values in TABLE1.items()}
 def suggest(
     history: Sequence[tuple[Config, float | None]], count: int, algo: str = "tpe", seed: int = 0
 ) -> list[Config]:
-    """The next `count` configurations, given every earlier trial and its loss (None: it failed) in order.
+    """Return the next `count` configurations, given every earlier trial and its loss (None: it failed) in order.
 
     Nothing is remembered between calls: equal history and seed, equal suggestions, so a search resumes from its
     records alone. Within a batch a configuration that is still to be trained counts as a bad one; none is suggested

@@ -54,7 +54,7 @@ def parsed(parameter: click.Parameter, text: str) -> object:
 
 
 def engine_options(command: Callable) -> Callable:
-    """Where the trials of a search run."""
+    """Add the options that say where the trials of a search run."""
     for option in (
         click.option(
             "--gpus-per-trial",

@@ -17,7 +17,7 @@ class Source:
 
     @property
     def command(self) -> str:
-        """The command that makes such a run."""
+        """Return the command that makes such a run."""
         return " ".join(f"mlflow run . -e {self.entry} {self.options} --env-manager uv".split())
 
 

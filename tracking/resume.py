@@ -43,13 +43,13 @@ class Earlier:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options with what became of those that left a choice."""
+        """Return the options with what became of those that left a choice."""
         tags = self.record.data.tags
         return self.params | {key: tags[key] for key in DECIDED if key in self.params and key in tags}
 
     @property
     def folder(self) -> Path:
-        """Where the run's files lie, wherever this command was started."""
+        """Return where the run's files lie, wherever this command was started."""
         return Path(self.record.data.tags.get("checkpoints") or Path("checkpoints", self.id).absolute())
 
 
@@ -113,7 +113,7 @@ def flag(option: str) -> str:
 def start_or_resume(
     name: str, params: Mapping[str, object], tags: Mapping[str, object], earlier: Earlier | None
 ) -> Iterator[tuple[Run, Path]]:
-    """The parent run of a command, new or going on with `earlier`, and a local folder of its own for its files.
+    """Open the parent run of a command, new or going on with `earlier`, and a local folder of its own for its files.
 
     No other process gets into the run meanwhile. Raises ResumeError where one is in it.
     """

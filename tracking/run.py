@@ -90,7 +90,7 @@ class Run:
         self._outbox.flush()
 
     def fail(self, reason: str) -> None:
-        """This run is to end FAILED, for `reason` (tag `error`), although its block ends well."""
+        """Have this run end FAILED, for `reason` (tag `error`), although its block ends well."""
         self.failure = reason
         self.tags({"error": reason})
 
@@ -129,7 +129,7 @@ class Run:
         self.client.log_artifact(self.id, str(path), folder)
 
     def note(self, markdown: str) -> None:
-        """The description that the UI shows on top of the run."""
+        """Write the description that the UI shows on top of the run."""
         self.tags({"mlflow.note.content": markdown})
 
     def dataset(self, name: str, source: str, digest: str, rows: int, context: str) -> None:
@@ -149,7 +149,7 @@ class Run:
     def child(
         self, name: str, params: Mapping[str, object] | None = None, tags: Mapping[str, object] | None = None
     ) -> Iterator["Run"]:
-        """A nested run; it ends when the block ends, however that ends.
+        """Open a nested run; it ends when the block ends, however that ends.
 
         Where this run is a resumed one that has a child of that name, the child is opened again.
         """
@@ -185,7 +185,7 @@ class Run:
         return record.info.run_id
 
     def result(self, name: str, path: str) -> dict | None:
-        """The JSON artifact of the child `name` that was over before this run was resumed; None where there is none."""
+        """Return the JSON artifact of the child `name` that was over before this run was resumed, or None."""
         earlier = self._earlier.get(name)
         if earlier is None or earlier.info.status not in ("FINISHED", "FAILED"):
             return None
@@ -195,18 +195,18 @@ class Run:
             return None
 
     def reread(self) -> None:
-        """From here on `child` opens again what there is now, not only what an earlier process has made."""
+        """Look again which children there are: `child` opens those from here on, not only an earlier process's."""
         self._earlier = {child.info.run_name: child for child in self.children()}
 
     def view(self, run_id: str) -> "Run":
-        """Another run, to add to without opening it: its status stays."""
+        """Return another run, to add to without opening it: its status stays."""
         return Run(self._impatient, self.client.get_run(run_id), self._inherit)
 
     def tag(self, key: str) -> str | None:
         return self.client.get_run(self.id).data.tags.get(key)
 
     def children(self, kind: str | None = None) -> list[Record]:
-        """All children of this run, whatever their status, oldest first; `kind` filters by that tag."""
+        """Return all children of this run, whatever their status, oldest first; `kind` filters by that tag."""
         return children(self.client, self.experiment, self.id, kind)
 
     def _create(self, name: str, tags: Mapping[str, object]) -> Record:
@@ -234,7 +234,7 @@ def start(
     tags: Mapping[str, object] | None = None,
     resume: str | None = None,
 ) -> Iterator[Run]:
-    """The parent run of one command.
+    """Open the parent run of one command.
 
     Adopts the run of `mlflow run` (MLFLOW_RUN_ID) or creates one. With `resume` (a run id) that run is opened
     again, its children that a dead process left RUNNING are ended as KILLED, and the run that `mlflow run` made for

@@ -238,7 +238,7 @@ def judge_q4(runs: Sequence[dict], majority: float, setting: dict) -> list[Verdi
         return [run for run in runs if (run["network"], run["recipe"]) == (network, recipe)]
 
     def started(*networks: str) -> dict:
-        """The setting, and whether the document's runs of these networks lacked their published weights."""
+        """Return the setting, and whether the document's runs of these networks lacked their published weights."""
         mine = [run for network in networks for run in of(network, "document")]
         return setting | {"weights_missing": any(run["initial_weights"].startswith("random") for run in mine)}
 

@@ -32,7 +32,7 @@ class Dice:
 
 
 def smooth(dice: Dice, rows: int, cols: int, size: int, *channels: int) -> Tensor:
-    """A random field (n, *channels, size, size): unit normals at `rows` x `cols` knots, linear between them."""
+    """Draw a random field (n, *channels, size, size): unit normals at `rows` x `cols` knots, linear between them."""
 
     def hats(knots: int) -> Tensor:  # (size, knots)
         at = torch.linspace(0, knots - 1, size)

@@ -38,7 +38,7 @@ def resplit(data: Data, seed: int) -> Data:
 
 
 def divide(split: Split, seed: int) -> tuple[Split, Split]:
-    """The split without, and only, `HELD_OUT` of its images, drawn with every digit's share kept."""
+    """Return the split without, and only, `HELD_OUT` of its images, drawn with every digit's share kept."""
     from sklearn.model_selection import train_test_split
 
     indices = np.arange(len(split))

@@ -26,7 +26,7 @@ class Search:
     seed: int = 0
 
     def suggest(self, trials: Sequence[Trial]) -> Point:
-        """The next point, given all trials so far; those that are not over count as bad ones."""
+        """Return the next point, given all trials so far; those that are not over count as bad ones."""
         if self.first and not trials:
             return dict(self.first)
         tpe = TPE(self.space, STARTUP)
@@ -35,7 +35,7 @@ class Search:
         return tpe.ask(int(np.random.RandomState([self.seed, len(trials)]).randint(2**31 - 1)))
 
     def halving(self, trials: Sequence[Trial]) -> Halving | None:
-        """The halving that has seen the trials that are over; None where none is to be stopped."""
+        """Return the halving that has seen the trials that are over; None where none is to be stopped."""
         if self.epochs is None:
             return None
         halving = Halving(self.epochs)

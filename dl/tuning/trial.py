@@ -33,7 +33,7 @@ class Trial:
 
     @property
     def score(self) -> float | None:
-        """The last epoch's; None where the trial failed or has none."""
+        """Return the last epoch's; None where the trial failed or has none."""
         return self.scores[max(self.scores)] if self.scores and not self.error else None
 
 

@@ -152,7 +152,7 @@ def add_agreement(session: GpuSession, what: str, compute: Callable[[str], Tenso
 
 
 def compare_questions_1_and_2(session: GpuSession) -> None:
-    """The races of question 1 and the Hessians of question 2."""
+    """Time the races of question 1 and the Hessians of question 2."""
     problem = PreparedProblem.of(synthetic(separable=False))
     race, rates = Race(steps=20 if session.miniature else 1000), np.full((len(STARTS), 4), 0.5)
     for loss, optimiser in product(LOSSES, OPTIMISERS):

@@ -20,7 +20,7 @@ class SpeedRow:
 
     @property
     def ratio(self) -> float | None:
-        """How many times faster ours is, by the medians; None without a peer."""
+        """Return how many times faster ours is, by the medians; None without a peer."""
         if not self.theirs:
             return None
         ratio = median(self.ours) / median(self.theirs)

@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def loss(self) -> float | None:
-        """The mean validation loss in the end; None where training failed or diverged."""
+        """Return the mean validation loss in the end; None where training failed or diverged."""
         loss = float(self.curves["val_loss"][:, -1].mean()) if self.curves else np.nan
         return loss if np.isfinite(loss) else None
 
