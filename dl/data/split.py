@@ -62,3 +62,7 @@ class Data:
     train: Split
     val: Split
     test: Split
+
+    def digests(self) -> dict[str, str]:
+        """Return the digests of "train", "val" and "test"."""
+        return {part: getattr(self, part).digest() for part in ("train", "val", "test")}

@@ -41,8 +41,7 @@ def find_best_perceptron(asked: DigitsOptions, resume: str, command_line: Mappin
         raise click.UsageError(str(error)) from error
     data = digits()
     if before:
-        digests = {part: getattr(data, part).digest() for part in ("train", "val", "test")}
-        refuse_other_data(before.record, data.name, digests)
+        refuse_other_data(before.record, data.name, data.digests())
     torch.set_num_threads(1)  # small tensors: on a busy machine a second thread costs more than it brings
     tags = {**kind, "network": "mlp", "dataset": data.name, "device": device}
     name = "digits_search / " + ("all 1,400" if options.exhaustive else options.algo)

@@ -13,8 +13,7 @@ from dl.population import History, Repeat, train
 from dl.table1 import TABLE1, Config
 from entrypoints.digits_search.options import DigitsOptions
 from tracking.run import Run
-
-ENDED = ("FINISHED", "FAILED")  # the others were killed
+from tracking.trials import OVER
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,8 @@ class Setting:
 
     def log_inputs(self, run: Run) -> None:
         """Log the three parts of the data with their digests as inputs of `run`."""
-        for part in ("train", "val", "test"):
-            split = getattr(self.data, part)
-            run.dataset(self.data.name, self.data.source, split.digest(), len(split), part)
+        for part, digest in self.data.digests().items():
+            run.dataset(self.data.name, self.data.source, digest, len(getattr(self.data, part)), part)
 
 
 @dataclass(frozen=True)
@@ -108,4 +106,4 @@ def finished_trials(run: Run) -> dict[int, tuple[Config, float | None]]:
 
 def ended_children(run: Run, kind: str) -> list[Record]:
     """Return the children of that kind that came to their end."""
-    return [child for child in run.children(kind) if child.info.status in ENDED]
+    return [child for child in run.children(kind) if child.info.status in OVER]

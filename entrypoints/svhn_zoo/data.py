@@ -63,7 +63,7 @@ def try_to_load(options: ZooOptions) -> tuple[Data | None, dict[str, str]]:
         data = load_data(options)
     except click.ClickException as error:
         return None, {"error": error.message}
-    return data, {"name": data.name} | {part: getattr(data, part).digest() for part in ("train", "val", "test")}
+    return data, {"name": data.name} | data.digests()
 
 
 def why_different(everywhere: list[dict[str, str]]) -> str:

@@ -26,7 +26,7 @@ class NetworkLog(TrialLog):
 
     def describe(self, trial: Trial) -> ChildOf:
         variant = self.trained[trial.point["network"]].variant
-        return ChildOf(variant.run_name, settings(variant, self.setup), run_tags(variant))
+        return ChildOf(variant.run_name, settings(variant, self.setup.of(variant)), run_tags(variant))
 
     def epoch(self, trial: Trial, epoch: int, metrics: Mapping[str, float]) -> None:
         super().epoch(trial, epoch, metrics)
@@ -38,7 +38,8 @@ class NetworkLog(TrialLog):
         if not trial.error:
             return
         trained = self.trained[trial.point["network"]]
-        trained.describe(self.setup, *trained.variant.plan.prepare(self.setup.data))
+        setup = self.setup.of(trained.variant)
+        trained.describe(setup, *trained.variant.plan.prepare(setup.data))
         trained.row |= {"run_id": child.id, "error": trial.error}
         if trial.error.startswith(DivergedError.__name__):  # evidence on the document's claims
             trained.row["diverged"] = True

@@ -1,6 +1,6 @@
 """One network: trained in a child run, scored once on the test images, and registered."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,10 @@ class Setup:
     device: torch.device
     folder: Path  # of the checkpoints
 
+    def of(self, variant: Variant) -> "Setup":
+        """Return the setup with the images that this network takes."""
+        return replace(self, data=variant.plan.subsample(self.data))
+
 
 @dataclass
 class Trained:
@@ -52,13 +56,13 @@ class Trained:
         return {"row": self.row, "history": list(map(asdict, self.history))}
 
     def describe(self, setup: Setup, model: Preprocessed, weights: str) -> None:
-        """Begin the row of the table with what is known before the training."""
+        """Begin the row of the table with what is known before the training. setup: `Setup.of` this network."""
         plan = self.variant.plan
         self.row = {
             "network": self.variant.title,
             "parameters": parameters(model),
             "flops": flops(plan.build, plan.size),
-            "images": len(plan.subsample(setup.data).train),
+            "images": len(setup.data.train),
             "initial_weights": weights,
         }
 
@@ -69,9 +73,12 @@ def begin(variant: Variant, setup: Setup) -> Trained:
 
 
 def settings(variant: Variant, setup: Setup) -> dict:
-    """Return the parameters of a network's run, from its beginning on: what stands there cannot be changed."""
+    """Return the parameters of a network's run, from its beginning on: what stands there cannot be changed.
+
+    setup: `Setup.of` this network.
+    """
     plan = variant.plan
-    return asdict(plan.recipe) | {"size": plan.size, "images": len(plan.subsample(setup.data).train)}
+    return asdict(plan.recipe) | {"size": plan.size, "images": len(setup.data.train)}
 
 
 def run_tags(variant: Variant) -> dict[str, str]:
@@ -91,14 +98,14 @@ def train_variant(run: Run, variant: Variant, setup: Setup) -> Trained:
     if over := run.result(variant.run_name, "result.json"):
         trained.row, trained.history = over["row"], [Epoch(**epoch) for epoch in over["history"]]
         return trained
-    data = variant.plan.subsample(setup.data)
-    model, weights = variant.plan.prepare(data)
+    setup = setup.of(variant)
+    model, weights = variant.plan.prepare(setup.data)
     trained.describe(setup, model, weights)
     params = settings(variant, setup) | {key: trained.row[key] for key in ("parameters", "flops")}
     params["precision"] = training_precision(setup.device)
     with run.child(variant.run_name, params, run_tags(variant)) as child:
         trained.row["run_id"] = child.id
-        log_datasets(child, data)  # its own images: a network may take fewer than the others
+        log_datasets(child, setup.data)  # its own images: a network may take fewer than the others
         child.tags({"initial_weights": weights})
         fit_logged(child, trained, model, setup)
         if trained.failed:
@@ -111,7 +118,7 @@ def train_variant(run: Run, variant: Variant, setup: Setup) -> Trained:
 
 def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) -> None:
     """Train `model`, with its epochs in `child` and on the terminal. What went wrong is in the row afterwards."""
-    recipe, data, row = trained.variant.plan.recipe, trained.variant.plan.subsample(setup.data), trained.row
+    recipe, data, row = trained.variant.plan.recipe, setup.data, trained.row
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
     an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
@@ -164,9 +171,8 @@ def score(child: Run, trained: Trained, model: Preprocessed, setup: Setup) -> No
 
 def log_datasets(run: Run, data: Data) -> None:
     """Log the three splits with their digests as the inputs of `run`."""
-    for part in ("train", "val", "test"):
-        split = getattr(data, part)
-        run.dataset(f"{data.name}-{part}", data.source, split.digest(), len(split), part)
+    for part, digest in data.digests().items():
+        run.dataset(f"{data.name}-{part}", data.source, digest, len(getattr(data, part)), part)
 
 
 def register_best(run: Run, trained: list[Trained], setup: Setup) -> dict:

@@ -54,8 +54,7 @@ def run_zoo(asked: ZooOptions, resume: str) -> None:
         if options.images > len(data.train):
             raise click.UsageError(f"--images {options.images}: {data.name} has {len(data.train)} to train on")
         if earlier:
-            digests = {part: getattr(data, part).digest() for part in ("train", "val", "test")}
-            refuse_other_data(earlier.record, data.name, digests)
+            refuse_other_data(earlier.record, data.name, data.digests())
         if cluster:
             try:
                 tuning.init_ray(cluster)
