@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,12 +122,3 @@ def test_the_rooms_of_dl_import_one_another_without_a_circle():
     for room in imports:
         imports[room] -= {room, "__init__"}
     TopologicalSorter(imports).prepare()  # CycleError names the circle
-
-
-def test_requirements_are_pinned():
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    assert all(re.fullmatch(r"[\w\-\[\]]+==[\w.]+", line) for line in wanted)
-    # the mlflow that starts a run and the mlflow that the run logs with are the same
-    readme = (ROOT / "README.md").read_text()
-    assert next(line for line in wanted if line.startswith("mlflow")).replace("[auth]", "") in readme
