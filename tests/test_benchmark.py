@@ -72,6 +72,7 @@ def test_the_peers_loop_trains_on_the_same_images(workers):
 
 
 def test_the_gpu_script_needs_neither_mlflow_nor_hyperopt_nor_ray():
-    code = "import sys, entrypoints.benchmark.gpu; print({'mlflow', 'hyperopt', 'ray', 'click'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = "import sys, gpu; print({'mlflow', 'hyperopt', 'ray', 'click'} & set(sys.modules))"
+    folder = ROOT / "docs" / "results"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
