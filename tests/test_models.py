@@ -4,6 +4,7 @@ import torchvision
 from torch import nn
 
 from dl.models import Preprocessed, flops, parameters
+from dl.models.conv import SmallMapConv2d
 from dl.models.lenet import lenet5
 from dl.models.resnet import resnet18, resnet50, resnet101
 from dl.models.vgg import vgg16
@@ -119,3 +120,22 @@ def test_an_exported_network_knows_no_device(size):
     x = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     exported = torch.export.export(model, (x,), dynamic_shapes=[{0: torch.export.Dim.AUTO}]).module().to("meta")
     assert exported(torch.empty(7, 3, 32, 32, dtype=torch.uint8, device="meta")).shape == (7, 16)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "side"), [(1, 1, 1), (1, 1, 2), (1, 2, 2), (3, 1, 1), (3, 1, 2), (3, 2, 2), (3, 2, 4)]
+)
+def test_convolutions_of_small_maps_compute_what_torchs_do(kernel, stride, side):
+    torch.manual_seed(0)
+    ours, reference = (cls(5, 7, kernel, stride, kernel // 2).double() for cls in (SmallMapConv2d, nn.Conv2d))
+    reference.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, side, side, dtype=torch.double, requires_grad=True)
+    got, expected = ours(x), reference(x)
+    torch.testing.assert_close(got, expected)
+    upstream = torch.randn_like(expected)
+    for mine, truth in zip(
+        torch.autograd.grad(got, [x, *ours.parameters()], upstream),
+        torch.autograd.grad(expected, [x, *reference.parameters()], upstream),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, truth)

@@ -11,13 +11,14 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dl.models.conv import SmallMapConv2d
 from dl.models.init import kaiming
 
 STEMS = ("small", "imagenet")
 
 
 def conv_bn(cin: int, cout: int, size: int, stride: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(cin, cout, size, stride, size // 2, bias=False)  # batch norm has the bias
+    conv = SmallMapConv2d(cin, cout, size, stride, size // 2, bias=False)  # batch norm has the bias
     return nn.Sequential(conv, nn.BatchNorm2d(cout))
 
 

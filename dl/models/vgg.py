@@ -7,6 +7,7 @@ which did not exist yet and without which thirteen layers do not train in ten ep
 
 from torch import nn
 
+from dl.models.conv import SmallMapConv2d
 from dl.models.init import kaiming
 
 D = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512, "pool")
@@ -23,7 +24,7 @@ def vgg16(stride: int = 1, classes: int = 10) -> nn.Sequential:
         if isinstance(width, str):
             layers.append(nn.MaxPool2d(2))
         else:
-            conv = nn.Conv2d(cin, width, 3, 1 if layers else stride, padding=1, bias=False)  # batch norm has the bias
-            layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+            conv = SmallMapConv2d(cin, width, 3, 1 if layers else stride, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]  # batch norm has the bias
             cin = width
     return kaiming(nn.Sequential(*layers, nn.Flatten(), nn.Linear(512, classes)))  # (N, 512, 1, 1) -> (N, classes)
