@@ -37,6 +37,12 @@ def training_precision(device: torch.device) -> Literal["bfloat16", "float32"]:
     return "bfloat16" if has_bf16(device) else "float32"
 
 
+def describe_device(device: torch.device) -> str:
+    """Return which device that is and how it trains, in a few words: "cpu (2 threads, float32)"."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{name} ({torch.get_num_threads()} threads, {training_precision(device)})"
+
+
 def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
     """Compute what follows in `training_precision`, where `enabled`, else in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled and has_bf16(device))

@@ -21,6 +21,7 @@ from dl import claims
 from dl.checkpoint import Checkpoints
 from dl.data import Data, svhn
 from dl.data.split import Split
+from dl.device import pick_device, training_precision
 from dl.recipes import ZOO
 from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
@@ -174,6 +175,8 @@ def test_generated_digits_never_pass_for_svhn(store, tmp_path):
     assert result.exit_code == 0, result.output
     assert result.output.count(NOTICE) == 2  # at the start and at the end
     assert "train_32x32.mat is missing" in result.output
+    how = f"({torch.get_num_threads()} threads, {training_precision(pick_device())})"
+    assert f"{how}; images of street-digits; runs in {store}\n" in result.output
     top = parent()
     assert top.data.tags["dataset"] == "street-digits"
     assert "street-digits" in top.info.run_name

@@ -10,7 +10,7 @@ import torch
 
 from dl import tuning
 from dl.data import Data
-from dl.device import training_precision
+from dl.device import describe_device, training_precision
 from entrypoints.options import options_to_resume
 from entrypoints.svhn_zoo.data import NOTICE, load_alike
 from entrypoints.svhn_zoo.distributed import announce, processes, run_worker
@@ -20,6 +20,7 @@ from entrypoints.svhn_zoo.searching import RecipeSearch, Searched, choose_recipe
 from entrypoints.svhn_zoo.summary import Results, result_line, summarise_zoo, zoo_table
 from entrypoints.svhn_zoo.training import Setup, Trained, log_datasets, register_best, train_variant
 from entrypoints.svhn_zoo.variants import Variant, choose_variants
+from tracking.patience import shown_uri
 from tracking.resume import Earlier, refuse_other_data, refuse_other_spaces, reopen, start_or_resume
 from tracking.run import Run
 
@@ -92,6 +93,7 @@ def run_rank0(order: Order, data: Data, device: torch.device, earlier: Earlier |
         "question": 4, "kind": "zoo", "dataset": data.name, "preset": options.preset, "recipe": options.recipe,
         "device": device.type, "precision": training_precision(device),
     }  # fmt: skip
+    click.echo(f"{describe_device(device)}; images of {data.name}; runs in {shown_uri()}")
     title = f"svhn_zoo / {data.name} / {options.recipe} / {options.preset}"
     with start_or_resume(title, asdict(order.asked), tags, earlier) as (run, folder):
         if order.search.spaces:
