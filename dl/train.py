@@ -10,14 +10,15 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dl.augment import augment
+from dl.backward import backward
 from dl.checkpoint import Checkpoints, capture, on_cpu, restore
 from dl.data.split import Data, Split
-from dl.device import autocast, default_generator, training_precision
+from dl.device import default_generator, training_precision
 from dl.evaluate import evaluate
+from dl.models.resnet import later_blocks
 from dl.parallel import Group
 
 
@@ -37,6 +38,7 @@ class Recipe:
     label_smoothing: float = 0.1
     clip: float = 1.0  # largest norm of the gradient; 0: unlimited
     ema: float = 0.0  # decay a step of the averaged weights that are evaluated; 0: none
+    grow: float = 0.0  # share of all steps with one residual block a width only; the others join as identities
     translate: int = 4  # augmentation: see `augment`
     rotate: float = 0.0
     colour: float = 0.2
@@ -57,6 +59,7 @@ class Recipe:
             "0 <= label_smoothing < 1": 0 <= self.label_smoothing < 1,
             "clip >= 0": self.clip >= 0,
             "0 <= ema < 1": 0 <= self.ema < 1,
+            "0 <= grow < 1": 0 <= self.grow < 1,
             "0 <= translate < 16 pixels": 0 <= self.translate < 16,
             "0 <= rotate < 45 degrees": 0 <= self.rotate < 45,
             "0 <= colour <= 1": 0 <= self.colour <= 1,
@@ -140,6 +143,7 @@ def fit(
             on_epoch(history[-1])
         if checkpoints:
             checkpoints.wait()
+        training.grow(to_all=True)
         if training.average:
             model.load_state_dict(training.average.state_dict())
     return history
@@ -157,7 +161,8 @@ class Training:
         self.micro = recipe.batch_size // group.world  # images that fit through at once
         self.optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
         share = lr_share(recipe, self.steps * recipe.epochs)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)  # its `last_epoch` counts steps
+        self.later = later_blocks(model) if recipe.grow else []
         self.lr = recipe.lr  # of the newest step
         self.average = deepcopy(model) if recipe.ema else None
         self.averaged = [floats(self.average), floats(model)] if self.average else []
@@ -205,9 +210,15 @@ class Training:
             self.steps * recipe.batch_size / seconds, time.perf_counter() - began, self.micro,
         )  # fmt: skip
 
+    def grow(self, to_all: bool) -> None:
+        """Train all blocks from here on, or one a stage."""
+        for block in self.later:
+            block.skipped = not to_all
+
     def step(self, x: Tensor, y: Tensor) -> list[Tensor]:
         """Train on one batch; return its loss, share of hits and norm of the gradient, on the device."""
         recipe, group = self.recipe, self.group
+        self.grow(to_all=self.schedule.last_epoch >= round(recipe.grow * self.steps * recipe.epochs))
         x = augment(x, self.noise, recipe.translate, recipe.rotate, recipe.colour, recipe.invert, recipe.cutout)
         loss, hits, micro = backward(self.model, group.share(x), group.share(y), recipe.label_smoothing, self.micro)
         self.micro = group.agree(micro)
@@ -219,37 +230,6 @@ class Training:
         if self.average:  # torch's AveragedModel keeps its counter on the CPU and waits for the device twice a step
             torch._foreach_lerp_(self.averaged[0], self.averaged[1], 1 - recipe.ema)
         return [loss, hits, norm]
-
-
-def backward(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, micro: int) -> tuple[Tensor, Tensor, int]:
-    """Compute the gradients of the mean loss of a batch, at most `micro` images at a time.
-
-    Returns the loss and the share of hits, on the device, and how many images fitted in the end. Raises
-    torch.OutOfMemoryError where two do not.
-    """
-    while True:
-        try:
-            return *accumulate(model, x, y, smoothing, -(-len(x) // micro)), micro
-        except torch.OutOfMemoryError:
-            micro = -(-micro // 2)
-            if len(x) // -(-len(x) // micro) < 2:  # batch norm needs two
-                raise
-        if x.is_cuda:  # out here the error has let go of what it held
-            torch.cuda.empty_cache()
-
-
-def accumulate(model: nn.Module, x: Tensor, y: Tensor, smoothing: float, parts: int) -> tuple[Tensor, Tensor]:
-    """Compute the gradients of the mean loss of a batch in `parts`; return the loss and the share of hits."""
-    model.zero_grad()
-    losses, hits = [], []
-    for some, truth in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-        with autocast(x.device):
-            logits = model(some)
-            loss = F.cross_entropy(logits, truth, label_smoothing=smoothing) * (len(truth) / len(y))
-        loss.backward()
-        losses.append(loss.detach())
-        hits.append((logits.argmax(1) == truth).sum() / len(y))
-    return sum(losses[1:], losses[0]), sum(hits[1:], hits[0])
 
 
 def floats(model: nn.Module) -> list[Tensor]:

@@ -7,6 +7,7 @@ of each block starts at zero, so that every block starts as the identity (Goyal 
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,15 +24,18 @@ def conv_bn(cin: int, cout: int, size: int, stride: int = 1) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """`body` around a shortcut: the identity where shapes agree, else a strided 1x1 convolution (option B)."""
+    """`body` around a shortcut: the identity where shapes agree, else a strided 1x1 convolution (option B).
+
+    skipped: leave the block out, as if it were the identity that it starts as.
+    """
 
     def __init__(self, body: nn.Sequential, cin: int, cout: int, stride: int):
         super().__init__()
-        self.body = body
+        self.body, self.skipped = body, False
         self.shortcut = nn.Identity() if stride == 1 and cin == cout else conv_bn(cin, cout, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, cin, H, W) -> (N, cout, H/stride, W/stride)
-        return F.relu(self.body(x) + self.shortcut(x))
+        return x if self.skipped else F.relu(self.body(x) + self.shortcut(x))
 
 
 def basic(cin: int, width: int, stride: int) -> Block:
@@ -74,6 +78,24 @@ def resnet(
             *_, last = (each for each in module.body.modules() if isinstance(each, nn.BatchNorm2d))
             nn.init.zeros_(last.weight)
     return net
+
+
+def later_blocks(model: nn.Module) -> list[Block]:
+    """Return the blocks behind the first one of each stage, by which a network can grow in depth while it trains.
+
+    They start as the identity, so the output stays what it was when they join: function-preserving growth (Chen,
+    Goodfellow, Shlens, "Net2Net", 2016, section 2.3). Raises ValueError where there are none.
+    """
+    chains = [list(each) for each in model.modules() if isinstance(each, nn.Sequential)]
+    pairs = [pair for chain in chains for pair in pairwise(chain)]
+    later = [
+        block
+        for before, block in pairs
+        if isinstance(before, Block) and isinstance(block, Block) and isinstance(block.shortcut, nn.Identity)
+    ]
+    if not later:
+        raise ValueError("only networks of residual blocks can grow: set grow to 0")
+    return later
 
 
 def resnet18(stem: str = "small", classes: int = 10) -> nn.Sequential:
