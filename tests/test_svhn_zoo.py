@@ -185,6 +185,22 @@ def test_generated_digits_never_pass_for_svhn(store, tmp_path):
     assert names == {"street-digits-lenet5", "street-digits-zoo"}
 
 
+def test_what_was_trained_on_the_extra_images_is_called_so_and_judged_by_no_claim(store, tmp_path, crops, monkeypatch):
+    write_pair(tmp_path / "svhn", crops, monkeypatch, extra=300)
+    arguments = ["--models", "lenet5", "--data-dir", str(tmp_path / "svhn"), "--extra", "True", "--epochs", "1"]
+    result = zoo(*arguments, "--recipe", "both")
+    assert result.exit_code == 0, result.output
+    assert NOTICE not in result.output
+    top = parent()
+    assert top.data.tags["dataset"] == "svhn-extra"
+    rows = {given.dataset.name: given.dataset.profile for given in top.inputs.dataset_inputs}
+    assert rows["svhn-extra-train"] == '{"num_rows": 750}'
+    names = {model.name for model in MlflowClient().search_registered_models()}
+    assert names == {"svhn-extra-lenet5", "svhn-extra-zoo"}
+    assert {value for key, value in top.data.tags.items() if key.startswith("claim.")} == {"not tested"}
+    assert "SVHN (these are svhn-extra)" in top.data.tags["mlflow.note.content"]
+
+
 def test_a_network_that_diverges_fails_alone(store, root, monkeypatch):
     broken = replace(ZOO["alexnet"].quick, recipe=replace(ZOO["alexnet"].quick.recipe, lr=1e30))
     broken = replace(broken, build=ZOO["lenet5"].quick.build)  # the small network: this is about the failure
@@ -380,7 +396,9 @@ def test_more_images_than_there_are_is_refused(store, root):
         (["--models", ","], "names no network"),
         (["--dataset", "svhn", "--data-dir", "nothing"], "Put train_32x32.mat (md5"),
         (["--images", "3", "--models", "lenet5"], "at least 64"),
-        (["--dataset", "street-digits", "--data-dir", "x"], "--data-dir is where SVHN lies: it would do nothing"),
+        (["--dataset", "street-digits", "--data-dir", "x"], "--data-dir and --extra are about SVHN: they do nothing"),
+        (["--dataset", "street-digits", "--extra", "True"], "--data-dir and --extra are about SVHN"),
+        (["--extra", "True", "--data-dir", "nothing"], "Put train_32x32.mat (md5"),  # no generated digits instead
         (["--seed", "-1"], "--seed"),
         (["--seeds", "0"], "--seeds"),
         (["--device", "tpu"], "choose auto or"),

@@ -57,7 +57,7 @@ class Split:
 class Data:
     """A data set, split. `train` fits, `val` selects, `test` is scored once, at the end."""
 
-    name: str  # "svhn", "street-digits", "digits"
+    name: str  # "svhn", "svhn-extra", "street-digits", "digits"
     source: str  # where it comes from, in words or as an address
     train: Split
     val: Split

@@ -1,142 +1,236 @@
 """SVHN, format 2 (32x32 crops): Netzer et al., "Reading digits in natural images with unsupervised feature learning",
-2011. 73,257 images to train on, 26,032 to test on; non-commercial use only.
+2011. 73,257 images to train on, 26,032 to test on, 531,131 easier ones besides; non-commercial use only.
 
-torchvision knows the addresses and checksums; we convert its two `.mat` files once to contiguous `.npy` files beside
-them and map those into memory afterwards: milliseconds instead of seconds, and no copy a process.
+Whatever layout its files have, they are converted once to contiguous `.npy` files beside them, which are mapped into
+memory afterwards: milliseconds instead of seconds, and no copy a process.
 """
 
+import gzip
 import os
-import socket
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from numpy.lib.format import write_array_header_1_0
 
+from dl.data.download import Progress, download, md5_of
 from dl.data.split import Data, Split
 
 VALIDATION = 6000  # images of the train set that are held out (a tenth of it where a file is smaller)
 SPLIT_SEED = 0  # fixed: every run of every user validates on the same images
+HOME = "http://ufldl.stanford.edu/housenumbers"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One of the files that SVHN's authors published."""
+
+    file: str
+    md5: str
+    images: int
+    home: str = HOME
+
+    def addresses(self) -> list[str]:
+        """Return where it may be had: the mirror $SVHN_MIRROR where that is set, then its home."""
+        bases = [base for base in (os.environ.get("SVHN_MIRROR"), self.home) if base]
+        return [f"{base.rstrip('/')}/{self.file}" for base in bases]
+
+
+PUBLISHED = {
+    "train": Published("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", 73_257),
+    "test": Published("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", 26_032),
+    "extra": Published("extra_32x32.mat", "a93ce644f1a588dc4d68dda5feec44a7", 531_131),
+}
+Arrays = tuple[np.ndarray, np.ndarray]  # images, uint8 (N, 3, 32, 32), and digits, int64 (N,)
 
 
 class MissingError(FileNotFoundError):
     """SVHN's files are neither there nor to be had."""
 
 
-def svhn(root: str | Path, download: bool = True, published: Mapping[str, list[str]] | None = None) -> Data:
-    """SVHN from `root`: train (67,257), validation (6,000, stratified), test (26,032, the official one).
+@dataclass(frozen=True)
+class Shelf:
+    """The folder where SVHN's files lie, or are to be downloaded to."""
 
-    x: uint8 (N, 3, 32, 32), contiguous, memory-mapped; y: int64, the file's label 10 turned into 0.
-    published: address, file name and md5 of "train" and of "test"; by default those that torchvision knows.
-    Raises MissingError where a file is not there and cannot be downloaded, ValueError where one is not
-    the published one; each names the file, the expected md5 and what to do.
-    """
-    root, published = Path(root), published or published_files()
-    splits: dict[str, Split] = {}
-    for part, names in {"train": ("train", "val"), "test": ("test",)}.items():
-        url, filename, md5 = published[part]
-        stems = [root / f"svhn-{md5[:8]}-{name}" for name in names]  # a changed source changes the name
-        if not all(Path(f"{stem}-{axis}.npy").exists() for stem in stems for axis in "xy"):
-            _convert(_source(root, url, filename, md5, download), md5, stems)
-        splits |= {name: _mapped(stem) for name, stem in zip(names, stems, strict=True)}
-    return Data("svhn", "SVHN cropped digits, " + published["train"][0].rsplit("/", 1)[0], **splits)
+    root: Path
+    published: Mapping[str, Published]
+    report: Progress | None  # of a download; None: nothing is downloaded
 
+    def stem(self, split: str, *parts: str) -> Path:
+        """Return how the prepared files of a split begin; a changed source changes the name."""
+        return self.root / "-".join(["svhn", *(self.published[part].md5[:8] for part in parts), split])
 
-def published_files() -> Mapping[str, list[str]]:
-    """Return address, file name and md5 of each part, as torchvision knows them."""
-    from torchvision.datasets import SVHN  # half a second: not at import
+    def read(self, part: str) -> Arrays:
+        """Return a part's images and digits in the file's order, from the first layout that is there."""
+        published = self.published[part]
+        for pattern, reader in LAYOUTS.items():
+            if paths := sorted(self.root.glob(pattern.format(part=part, file=published.file))):
+                return reader(paths, published)
+        return _read_mat([self._download(published)], published)
 
-    return SVHN.split_list
-
-
-def _source(root: Path, url: str, filename: str, md5: str, download: bool) -> Path:
-    """The `.mat` file, downloaded where it is missing; a broken download leaves nothing behind."""
-    path = root / filename
-    if path.exists():
+    def _download(self, published: Published) -> Path:
+        path = self.root.absolute() / published.file
+        advice = (
+            f"Put {path.name} (md5 {published.md5}, from {published.home}), also gzipped, or the Parquet files "
+            f"`cropped_digits` of huggingface.co/datasets/ufldl-stanford/svhn into {path.parent}, or set SVHN_MIRROR "
+            f"to the address of a folder that has {path.name}"
+        )
+        if self.report is None:
+            raise MissingError(f"{path} is missing. {advice}.")
+        made = not self.root.exists()
+        try:
+            download(path, published.md5, published.addresses(), self.report)
+        except OSError as error:
+            if made:
+                with suppress(OSError):  # something has arrived
+                    self.root.rmdir()
+            raise MissingError(f"{path} is missing and cannot be downloaded ({error}). {advice}.") from error
         return path
-    advice = f"Put {filename} (md5 {md5}, from {url}) into {root.absolute()}"
-    if not download:
-        raise MissingError(f"{path.absolute()} is missing. {advice}.")
-    from torchvision.datasets.utils import download_url
-
-    made = not root.exists()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=root, prefix=".download-") as folder, _patience(20):
-            download_url(url, folder, filename, md5)
-            os.replace(Path(folder, filename), path)
-    except (OSError, RuntimeError) as error:
-        if made:
-            with suppress(OSError):
-                root.rmdir()
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MissingError(f"{path.absolute()} is missing and cannot be downloaded ({reason}). {advice}.") from error
-    return path
 
 
-@contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """No answer within `seconds` is a failure: without it a dead connection would hang for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def svhn(
+    root: str | Path,
+    *,
+    extra: bool = False,
+    report: Progress | None = lambda file, there, total: None,
+    published: Mapping[str, Published] = PUBLISHED,
+) -> Data:
+    """Return SVHN from `root`: train (67,257), validation (6,000, stratified), test (26,032, the official one).
+
+    x: uint8 (N, 3, 32, 32), contiguous, memory-mapped; y: int64, the file's label 10 turned into 0. extra: the 531,131
+    easier images come behind the train split's. report: told how a download goes on; None: nothing is downloaded.
+    Raises MissingError where a file is not there and cannot be downloaded, ValueError where one is not the published
+    one; each names the file, what was expected and what to do.
+    """
+    shelf = Shelf(Path(root), published, report)
+    train, val, test = (shelf.stem(*names) for names in (("train", "train"), ("val", "train"), ("test", "test")))
+    if not (_is_there(train) and _is_there(val)):
+        x, y = shelf.read("train")
+        for stem, rows in zip((train, val), _split(y), strict=True):
+            _save(stem, [(x[rows], y[rows])])
+    if not _is_there(test):
+        _save(test, [shelf.read("test")])
+    name, source = "svhn", f"SVHN cropped digits, {published['train'].home}"
+    if extra:
+        name, source, more = "svhn-extra", f"{source}, train and extra", shelf.stem("train", "train", "extra")
+        if not _is_there(more):
+            mapped = _map(train)
+            _save(more, [(mapped.x.numpy(), mapped.y.numpy()), shelf.read("extra")])
+        train = more
+    return Data(name, source, _map(train), _map(val), _map(test))
 
 
-def _convert(source: Path, md5: str, stems: list[Path]) -> None:
-    """One `.mat` file -> x and y `.npy` of each stem; each appears under its name only when it is whole."""
-    from scipy.io import loadmat
+def _split(y: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of train and validation, ascending."""
     from sklearn.model_selection import train_test_split
-    from torchvision.datasets.utils import calculate_md5
 
-    with ThreadPoolExecutor(1) as pool:  # beside the checksum: neither holds the interpreter's lock
-        reading = pool.submit(loadmat, str(source))
-        found = calculate_md5(str(source))
-        if found != md5:
+    held_out = min(VALIDATION, len(y) // 10)
+    parts = train_test_split(np.arange(len(y)), test_size=held_out, stratify=y, random_state=SPLIT_SEED)
+    return [np.sort(rows) for rows in parts]
+
+
+# -------------------------------------------------------------------------------------------------- layouts
+
+
+def _read_mat(paths: Sequence[Path], published: Published) -> Arrays:
+    """Read the published `.mat` file, gzipped or not."""
+    from scipy.io import loadmat
+
+    [path] = paths
+    opened = gzip.open if path.suffix == ".gz" else open
+    advice = "Delete it and run again to download it, or copy the published file there."
+    with ThreadPoolExecutor(1) as pool, opened(path, "rb") as one, opened(path, "rb") as other:
+        reading = pool.submit(loadmat, one)  # beside the checksum: neither holds the interpreter's lock
+        try:
+            found = md5_of(other)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path.absolute()} is damaged ({error}). {advice}") from error
+        if found != published.md5:
             raise ValueError(
-                f"{source.absolute()} is not SVHN's: md5 {found} ({source.stat().st_size:,} bytes), expected {md5}. "
-                "Delete it and run again to download it, or copy the published file there."
+                f"{path.absolute()} is not SVHN's: md5 {found} ({path.stat().st_size:,} bytes), expected "
+                f"{published.md5}. {advice}"
             )
-    content = reading.result()  # X: uint8 (32, 32, 3, N); y: uint8 (N, 1), 1..10, where 10 stands for the digit 0
-    x, y = content["X"].transpose(3, 2, 0, 1), content["y"].squeeze(1).astype(np.int64) % 10
-    parts = [np.arange(len(y))]
-    if len(stems) == 2:
-        held_out = min(VALIDATION, len(y) // 10)
-        parts = [
-            np.sort(part)  # ascending: the copy below reads the file's order
-            for part in train_test_split(parts[0], test_size=held_out, stratify=y, random_state=SPLIT_SEED)
-        ]
-    for stem, part in zip(stems, parts, strict=True):
-        _save(Path(f"{stem}-x.npy"), x, part)
-        _save(Path(f"{stem}-y.npy"), y, part)
+        content = reading.result()  # X: uint8 (32, 32, 3, N); y: uint8 (N, 1), 1..10, where 10 stands for the digit 0
+    return content["X"].transpose(3, 2, 0, 1), content["y"].squeeze(1).astype(np.int64) % 10
 
 
-def _save(path: Path, array: np.ndarray, rows: np.ndarray) -> None:
-    """`array[rows]` as `.npy`, without a copy of it in memory."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    kind = {"descr": array.dtype.str, "fortran_order": False, "shape": (len(rows), *array.shape[1:])}
+def _read_parquet(paths: Sequence[Path], published: Published) -> Arrays:
+    """Read a split of Hugging Face's `ufldl-stanford/svhn`, configuration `cropped_digits`: the same images as PNG."""
+    from PIL import Image
+    from pyarrow.parquet import ParquetFile
+
+    x, y, n = np.empty((published.images, 3, 32, 32), np.uint8), np.empty(published.images, np.int64), 0
     try:
-        with open(partial, "wb") as file:
-            write_array_header_1_0(file, kind)
-            for start in range(0, len(rows), 256):
-                file.write(np.ascontiguousarray(array[rows[start : start + 256]]).data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        rows = sum(ParquetFile(path).metadata.num_rows for path in paths)
+        if rows != published.images:
+            raise ValueError(f"{rows:,} images, expected {published.images:,}")
+        for path in paths:
+            for batch in ParquetFile(path).iter_batches(1024, columns=["image", "label"]):
+                for image, label in zip(batch["image"].field("bytes"), batch["label"], strict=True):
+                    x[n] = np.asarray(Image.open(BytesIO(image.as_py()))).transpose(2, 0, 1)
+                    y[n] = label.as_py() % 10
+                    n += 1
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"{paths[0].absolute()} is not SVHN's `cropped_digits` ({reason}). Copy all files of "
+            "huggingface.co/datasets/ufldl-stanford/svhn, cropped_digits, there, or delete it."
+        ) from error
+    return x, y
 
 
-def _mapped(stem: Path) -> Split:
+LAYOUTS = {
+    "{file}": _read_mat,
+    "{file}.gz": _read_mat,
+    "cropped_digits/{part}-*.parquet": _read_parquet,
+    "{part}-*.parquet": _read_parquet,
+}
+
+
+# ---------------------------------------------------------------------------------------------- prepared files
+
+
+def _axes(stem: Path) -> tuple[Path, Path]:
+    return Path(f"{stem}-x.npy"), Path(f"{stem}-y.npy")
+
+
+def _is_there(stem: Path) -> bool:
+    return all(path.exists() for path in _axes(stem))
+
+
+def _save(stem: Path, parts: Sequence[Arrays]) -> None:
+    """Write the parts one behind the other as x and y `.npy`; each appears under its name only when it is whole."""
+    for path, arrays in zip(_axes(stem), zip(*parts, strict=True), strict=True):
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
+        try:
+            with open(partial, "wb") as file:
+                write_array_header_1_0(file, {"descr": arrays[0].dtype.str, "fortran_order": False, "shape": shape})
+                for array in arrays:
+                    for start in range(0, len(array), 256):
+                        file.write(np.ascontiguousarray(array[start : start + 256]).data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            raise ValueError(
+                f"{path.absolute()} cannot be written ({error.strerror or error}): SVHN is prepared once, beside its "
+                "files. Make room there, or link the files into a folder that can be written."
+            ) from error
+        finally:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def _map(stem: Path) -> Split:
     tensors = []
-    for axis in "xy":
-        path = Path(f"{stem}-{axis}.npy")
+    for path in _axes(stem):
         try:
             # "c": copy on write. torch takes no read-only arrays, and nobody can change the file through this
             tensors.append(torch.from_numpy(np.load(path, mmap_mode="c")))

@@ -95,11 +95,13 @@ def verdicts_of(run: Evidence) -> dict[str, dict]:
 def warning_of(run: Evidence) -> str:
     """Return what a reader must know before believing a number, as Markdown."""
     dataset, preset = run.tags.get("dataset", ""), run.tags.get("preset", "full")
-    remarks = [f"generated {as_plain(dataset)}"] * (run.tags["question"] == "4" and dataset != "svhn")
+    remarks, lead = list[str](), "NOT FULL"
+    if dataset == "svhn-extra":
+        remarks, lead = ["with SVHN's extra images"], "NOT THE DOCUMENT'S DATA"
+    elif run.tags["question"] == "4" and dataset != "svhn":
+        remarks, lead = [f"generated {as_plain(dataset)}"], "NOT SVHN"
     remarks += [f"{as_plain(preset)} preset"] * (preset != "full")
-    if not remarks:
-        return ""
-    return ("**NOT SVHN**" if dataset != "svhn" else "**NOT FULL**") + f" ({', '.join(remarks)})"
+    return f"**{lead}** ({', '.join(remarks)})" if remarks else ""
 
 
 @cache

@@ -36,6 +36,9 @@ from entrypoints.options import Command, engine_options
 @click.option("--models", default="all", show_default=True, help="Comma-separated names, or all.")
 @click.option("--dataset", type=click.Choice(["auto", "svhn", "street-digits"]), default="auto", show_default=True)
 @click.option("--data-dir", default="auto", show_default=True, help="Where SVHN lies; auto: $SVHN_ROOT, else ./data.")
+@click.option(
+    "--extra", type=bool, default=False, show_default=True, help="Train on SVHN's 531,131 extra images as well."
+)
 @click.option("--preset", type=click.Choice(["auto", "full", "quick"]), default="auto", show_default=True)
 @click.option("--recipe", type=click.Choice(["tuned", "document", "both"]), default="tuned", show_default=True)
 @click.option("--epochs", type=click.IntRange(min=0), default=0, show_default=True, help="0: the preset's.")

@@ -1,12 +1,15 @@
 """The zoo's data: SVHN, or generated street digits where that is not to be had; the same for all processes."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import click
 import torch.distributed as dist
+from tqdm import tqdm
 
-from dl.data import Data, MissingError, street_digits, svhn
+from dl.data import Data, MissingError, Progress, street_digits, svhn
 from entrypoints.svhn_zoo.distributed import world_size
 from entrypoints.svhn_zoo.options import ZooOptions
 
@@ -23,17 +26,33 @@ def load_data(options: ZooOptions) -> Data:
     if options.dataset != "street-digits":
         root = (os.environ.get("SVHN_ROOT") or "data") if options.data_dir == "auto" else options.data_dir
         try:
-            data = svhn(root)
+            with download_bar() as report:
+                data = svhn(root, extra=options.extra, report=report)
             if options.preset == "full":
                 return data
             return replace(data, val=data.val.subsample(val), test=data.test.subsample(test))
         except MissingError as error:
-            if options.dataset == "svhn":
+            if options.dataset != "auto" or options.extra:
                 raise click.ClickException(str(error)) from error
             click.secho(f"{error}\n{NOTICE}", fg="yellow", err=True)
         except ValueError as error:  # a file that is there, but wrong: never trained around
             raise click.ClickException(str(error)) from error
     return street_digits(options.images or train, n_val=val, n_test=test)
+
+
+@contextmanager
+def download_bar() -> Iterator[Progress]:
+    """Give a function that shows how a download goes on, in a bar that a terminal shows while there is one."""
+    with tqdm(unit="B", unit_scale=True, disable=None, delay=0.5) as bar:
+
+        def show(file: str, there: int, total: int) -> None:
+            if there < bar.n:  # the next file, or this one once more
+                bar.reset()
+            bar.total = total or None
+            bar.set_description(file, refresh=False)
+            bar.update(there - bar.n)
+
+        yield show
 
 
 def load_alike(options: ZooOptions) -> Data:

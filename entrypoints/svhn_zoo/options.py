@@ -16,6 +16,7 @@ class ZooOptions:
     models: str
     dataset: str
     data_dir: str
+    extra: bool
     preset: str
     recipe: str
     epochs: int

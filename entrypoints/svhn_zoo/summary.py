@@ -66,7 +66,7 @@ def summarise_zoo(run: Run, results: Results) -> None:
         run.metrics({"best_val_accuracy": best["val_accuracy"]})
         draw_figures(run, results)
         said = answer_question_4(results, best)
-    warning = [] if results.setup.data.name == "svhn" else [f"**{NOTICE}**"]
+    warning = [f"**{NOTICE}**"] if results.setup.data.name == "street-digits" else []
     run.note("\n\n".join([*warning, said, *results.remarks, zoo_table(rows), claims.markdown(verdicts)]))
 
 
@@ -79,7 +79,7 @@ def draw_figures(run: Run, results: Results) -> None:
     """Log the comparison, and where they were trained both recipes side by side and AlexNet's ablation."""
     data, done = results.setup.data, results.done
     title = f"Question 4 on {data.name} ({results.options.preset} preset)" + (
-        "" if data.name == "svhn" else ": not SVHN"
+        ": not SVHN" if data.name == "street-digits" else ""
     )
     histories = {row["network"]: results.history(entry) for entry, row in results.compared.items()}
     on_val = most_frequent(data.val)

@@ -212,9 +212,9 @@ def register_network(child: Run, trained: Trained, setup: Setup) -> str:
 def about(variant: Variant, data: Data) -> About:
     """Return what the model card says of a network beyond its run."""
     licence, unfit = {
-        "svhn": ("SVHN is for non-commercial use only (Netzer et al., 2011)", ""),
-        "street-digits": ("MIT, as the program of this project that generates them", f". {NOTICE}"),
-    }[data.name]
+        True: ("MIT, as the program of this project that generates them", f". {NOTICE}"),
+        False: ("SVHN is for non-commercial use only (Netzer et al., 2011)", ""),
+    }[data.name == "street-digits"]
     return About(
         reads="RGB crops of a digit, channels first, values 0..255; scaling is the model's own business",
         returns="float32 `(N, 10)`, the logits of the digits 0 to 9",

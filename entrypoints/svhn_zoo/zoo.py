@@ -38,8 +38,8 @@ class Order:
 def run_zoo(asked: ZooOptions, resume: str) -> None:
     """Run the command, new or going on with the run `resume`. Raises click's exceptions where options make no sense."""
     earlier = reopen(resume, "svhn_zoo", {"kind": "zoo"}, options_to_resume(), "search") if resume else None
-    if asked.dataset == "street-digits" and asked.data_dir != "auto" and not earlier:
-        raise click.UsageError("--data-dir is where SVHN lies: it would do nothing with --dataset street-digits")
+    if asked.dataset == "street-digits" and not earlier and (asked.data_dir != "auto" or asked.extra):
+        raise click.UsageError("--data-dir and --extra are about SVHN: they do nothing with --dataset street-digits")
     try:
         options, device, cluster = (ZooOptions(**earlier.options) if earlier else asked).resolve()
         variants = choose_variants(options)
@@ -104,7 +104,7 @@ def run_rank0(order: Order, data: Data, device: torch.device, earlier: Earlier |
         announce(None)
         summarise_zoo(run, results)
     click.echo(zoo_table(list(results.rows.values())))
-    if data.name != "svhn":
+    if data.name == "street-digits":
         click.secho(NOTICE, fg="yellow", err=True)
     problems = [f"{label}: {error}" for label, error in results.search_errors.items()]
     if failed := results.failures:
