@@ -19,6 +19,8 @@ from dl import claims
 from dl.cells import Finding, cells, examine_cell
 from dl.device import pick_device
 from dl.plots import convexity as plots
+from dl.plots.live import live_page
+from dl.plots.live.convexity import slide_witnesses
 from entrypoints.options import Command
 from entrypoints.questions import Question, Source
 from tracking.evidence import log_verdicts
@@ -70,6 +72,7 @@ def main(trials: int, points: int, seed: int, device: str) -> None:
         run.figure("convexity.png", plots.convexity_table(findings))
         run.figure("spectra.png", plots.hessian_spectra(findings))
         run.figure("witnesses.png", plots.witness_curves(findings))
+        run.text("witnesses.html", live_page(slide_witnesses(findings)))
         run.log_table("cells.json", rows)
         run.log_json("witnesses.json", [witness_row(finding) for finding in findings if finding.witness.proven])
         log_verdicts(run, claims.rows(verdicts))

@@ -49,7 +49,16 @@ def test_loss_surfaces(store):
     assert result.exit_code == 0, result.output
     parent, children, artifacts = question(1)
     assert {kind: len(found) for kind, found in children.items()} == {"trial": 36, "race": 36, "network": 2}
-    assert {"surfaces.png", "logit.png", "weights.png", "race_95.png", "race_99.png", "race_gradient.png"} <= artifacts
+    assert {
+        "surfaces.png",
+        "surfaces.html",
+        "logit.png",
+        "weights.png",
+        "weights.html",
+        "race_95.png",
+        "race_99.png",
+        "race_gradient.png",
+    } <= artifacts
     assert {"learning_rates.png", "speedups.png", "races.json", "corners.json", "claims.json"} <= artifacts
     found = verdicts(parent)
     assert found["Q1-unique"] == "depends"
@@ -81,7 +90,14 @@ def test_convexity(store, monkeypatch):
     assert result.exit_code == 0, result.output
     parent, children, artifacts = question(2)
     assert len(children["cell"]) == 10
-    assert {"convexity.png", "spectra.png", "witnesses.png", "witnesses.json", "cells.json"} <= artifacts
+    assert {
+        "convexity.png",
+        "spectra.png",
+        "witnesses.png",
+        "witnesses.html",
+        "witnesses.json",
+        "cells.json",
+    } <= artifacts
     assert verdicts(parent) == {"Q2-ce": "refuted", "Q2-mse": "refuted", "Q2-none": "depends"}
     assert "Which loss gives a convex problem?" in parent.data.tags["mlflow.note.content"]
     assert sorted(c.data.tags["verdict"] for c in children["cell"]) == ["convex"] * 5 + ["not convex"] * 5

@@ -69,17 +69,25 @@ def hessian_spectra(findings: Sequence[Finding]) -> Figure:
     return fig
 
 
+WITNESSES = "Witnesses of non-convexity: the midpoint lies above the chord, proven in interval arithmetic"
+
+
+def along_witness(finding: Finding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the shares 0..1 of the way from a to b, the loss there, and the chord between its ends: (201,) each."""
+    t = torch.linspace(0, 1, 201, dtype=torch.float64)
+    a, b = (torch.tensor(end, dtype=torch.float64)[:, None] for end in (finding.witness.a, finding.witness.b))
+    curve = finding.cell.f(a + (b - a) * t, TENSOR).numpy()
+    return t.numpy(), curve, curve[0] + (curve[-1] - curve[0]) * t.numpy()
+
+
 def witness_curves(findings: Sequence[Finding]) -> Figure:
     """Draw each loss along the segment of its witness, with the chord: a convex function would stay below it."""
     shown = [finding for finding in findings if finding.verdict == "not convex"]
     columns = 4
     fig = figure(12, 2.5 * -(-len(shown) // columns) + 1.0)
     panels = fig.subplots(-(-len(shown) // columns), columns, squeeze=False).ravel()
-    t = torch.linspace(0, 1, 201, dtype=torch.float64)
     for axes, finding in zip(panels, shown, strict=False):
-        a, b = (torch.tensor(end, dtype=torch.float64)[:, None] for end in (finding.witness.a, finding.witness.b))
-        curve = finding.cell.f(a + (b - a) * t, TENSOR).numpy()
-        chord = curve[0] + (curve[-1] - curve[0]) * t.numpy()
+        t, curve, chord = along_witness(finding)
         axes.plot(t, curve, color=COLOURS[0], linewidth=1.8, label="loss along the segment")
         axes.plot(t, chord, color=COLOURS[1], linestyle="--", linewidth=1.4, label="chord")
         axes.vlines(0.5, chord[100], curve[100], color="k", linewidth=1.2, linestyle=":")
@@ -94,5 +102,5 @@ def witness_curves(findings: Sequence[Finding]) -> Figure:
         axes.set_ylabel("loss")
     if shown:
         fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    fig.suptitle("Witnesses of non-convexity: the midpoint lies above the chord, proven in interval arithmetic")
+    fig.suptitle(WITNESSES)
     return fig

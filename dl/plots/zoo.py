@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,11 +55,18 @@ def confusion(truth: np.ndarray, guess: np.ndarray, title: str, classes: int = 1
     return fig
 
 
+def most_confident_errors(truth: np.ndarray, probabilities: np.ndarray, count: int) -> tuple[np.ndarray, str]:
+    """Return which images (at most `count`) were read wrongly with the highest probability, and a heading for them."""
+    guess = probabilities.argmax(1)
+    wrong = np.flatnonzero(guess != truth)
+    first = wrong[np.argsort(-probabilities[wrong, guess[wrong]])][:count]
+    return first, f"the most confident of {len(wrong):,} errors among {len(truth):,} test images"
+
+
 def mistakes(x: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, title: str, count: int = 32) -> Figure:
     """Draw the most confident errors. x: uint8 (N, 3, H, W); truth: int (N,); probabilities: (N, classes)."""
     guess = probabilities.argmax(1)
-    wrong = np.flatnonzero(guess != truth)
-    wrong = wrong[np.argsort(-probabilities[wrong, guess[wrong]])][:count]
+    wrong, heading = most_confident_errors(truth, probabilities, count)
     fig = figure(8, 5)
     grid = fig.subplots(4, 8)
     for axes in grid.flat:
@@ -66,17 +74,25 @@ def mistakes(x: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, title:
     for axes, index in zip(grid.flat, wrong, strict=False):
         axes.imshow(x[index].transpose(1, 2, 0), interpolation="nearest")
         axes.set_title(f"{guess[index]}, is {truth[index]} ({probabilities[index, guess[index]]:.0%})", fontsize=7.5)
-    errors = f"the most confident of {(guess != truth).sum():,} errors among {len(truth):,} test images"
-    fig.suptitle(f"{title}\n{errors}: said, is (confidence)", fontsize=11)
+    fig.suptitle(f"{title}\n{heading}: said, is (confidence)", fontsize=11)
     return fig
 
 
+ACCURACY_OVER = (
+    "Validation accuracy over epochs", "Validation accuracy over time", "Test accuracy against size",
+    "Test accuracy against cost",
+)  # fmt: skip
 DOTTED = {"color": COLOURS[-1], "linewidth": 0.8, "linestyle": ":"}
 
 
 def always_the_most_frequent(share: float) -> str:
     """Return the legend of the line at `share`, 0..1, of the validation images."""
     return f"always the most frequent digit of the validation images ({share:.1%})"
+
+
+def spread_of(rows: Sequence[Mapping]) -> str:
+    """Return what the error bars of `comparison` are one standard of."""
+    return "deviation" if any("test_accuracy_std" in row for row in rows) else "error"
 
 
 def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: float, title: str) -> Figure:
@@ -101,11 +117,11 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
             )
         axes.set_xscale("log")
         axes.margins(x=0.2, y=0.15)
-    tidy(by_epoch, "Validation accuracy over epochs", "epoch", "accuracy")
-    tidy(by_time, "Validation accuracy over time", "seconds of training and validation", "accuracy")
-    bars = "deviation" if any("test_accuracy_std" in row for row in rows) else "error"
-    tidy(by_size, "Test accuracy against size", "parameters", f"accuracy (± one standard {bars})")
-    tidy(by_cost, "Test accuracy against cost", "FLOPs an image, forward", f"accuracy (± one standard {bars})")
+    bars = f"accuracy (± one standard {spread_of(rows)})"
+    tidy(by_epoch, ACCURACY_OVER[0], "epoch", "accuracy")
+    tidy(by_time, ACCURACY_OVER[1], "seconds of training and validation", "accuracy")
+    tidy(by_size, ACCURACY_OVER[2], "parameters", bars)
+    tidy(by_cost, ACCURACY_OVER[3], "FLOPs an image, forward", bars)
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_time.set_xscale("log")
     for axes in (by_epoch, by_time, by_size, by_cost):

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from dl import claims
 from dl.plots import digits as plots
+from dl.plots.live import digits as live_plots
+from dl.plots.live import live_page
 from dl.population import History, Repeat, train
 from dl.ranking import Comparison, Regret, grid_regret, noise_groups, regret
 from dl.reference import ordinary
@@ -128,8 +130,10 @@ def save_table(run: Run, history: History) -> None:
 def draw_table(run: Run, by_loss: Comparison) -> None:
     loss = np.exp(by_loss.mean)
     run.figure("marginals.png", plots.marginals(GRID, loss))
+    run.text("marginals.html", live_page(live_plots.brush_configurations(GRID, loss)))
     run.figure("shapes.png", plots.heat_map(GRID, loss))
     run.figure("ranks.png", plots.ranks(GRID, by_loss))
+    run.text("ranks.html", live_page(live_plots.hover_ranks(GRID, by_loss)))
 
 
 def replay_searches(run: Run, whole: History, batch: int) -> tuple[dict[str, Regret], np.ndarray]:
@@ -139,6 +143,7 @@ def replay_searches(run: Run, whole: History, batch: int) -> tuple[dict[str, Reg
     curves = {algo: regret(tables, algo, trials, batch, runs) for algo in ALGORITHMS}
     floor = grid_regret(tables)
     run.figure("regret.png", plots.regret_curves(curves, floor))
+    run.text("regret.html", live_page(live_plots.hover_regret(curves, floor)))
     for algo, values in curves.items():
         for n, (seen, new) in enumerate(zip(values.seen.mean(0), values.new.mean(0), strict=True)):
             run.metrics({f"regret_{algo}_seen": seen, f"regret_{algo}_new": new}, n + 1)

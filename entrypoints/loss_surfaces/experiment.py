@@ -13,6 +13,8 @@ from dl.logistic.problems import Problem, breast_cancer, split_problem, syntheti
 from dl.logistic.race import OPTIMISERS, PreparedProblem, Race
 from dl.plots import races as race_plots
 from dl.plots import surfaces as surface_plots
+from dl.plots.live import live_page
+from dl.plots.live import surfaces as live_surfaces
 from entrypoints.loss_surfaces.models import register_models
 from entrypoints.loss_surfaces.note import answer_question_1
 from entrypoints.loss_surfaces.racing import race_losses, race_tables
@@ -48,10 +50,12 @@ def compare_losses(race: Race, device: torch.device, asked: dict[str, object]) -
 def draw_surfaces(run: Run, race: Race) -> None:
     """Draw the losses over (y, p), over the logit, and over two weights with the optimisers' paths."""
     run.figure("surfaces.png", surface_plots.corner_surfaces())
+    run.text("surfaces.html", live_page(live_surfaces.turn_corner_surfaces()))
     run.figure("logit.png", surface_plots.logit_slopes())
     pair = breast_cancer().only(PICTURED)
     paths = {loss: descents_on_the_picture(pair, loss, race) for loss in LOSSES}
     run.figure("weights.png", surface_plots.weight_surfaces(pair, paths, PICTURE_LR, PICTURE_SIZE))
+    run.text("weights.html", live_page(live_surfaces.turn_weight_surfaces(pair, paths, PICTURE_LR, PICTURE_SIZE)))
 
 
 def descents_on_the_picture(pair: Problem, loss: str, race: Race) -> dict:

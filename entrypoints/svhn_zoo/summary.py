@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from dl import claims
 from dl.data import Split
 from dl.plots import zoo as plots
+from dl.plots.live import live_page
+from dl.plots.live.zoo import switch_networks
 from dl.recipes import ZOO
 from dl.train import Epoch
 from entrypoints.svhn_zoo.data import NOTICE
@@ -83,7 +85,9 @@ def draw_figures(run: Run, results: Results) -> None:
     )
     histories = {row["network"]: results.history(entry) for entry, row in results.compared.items()}
     on_val = most_frequent(data.val)
-    run.figure("comparison.png", plots.comparison(list(results.compared.values()), histories, on_val, title))
+    compared = (list(results.compared.values()), histories, on_val, title)
+    run.figure("comparison.png", plots.comparison(*compared))
+    run.text("comparison.html", live_page(switch_networks(*compared)))
     both = {
         ZOO[network].title: {recipe: results.history((network, recipe)) for recipe in ("document", "tuned")}
         for network, _ in results.compared

@@ -14,6 +14,8 @@ from dl.device import training_precision
 from dl.evaluate import predict
 from dl.models import Preprocessed, flops, parameters
 from dl.plots import zoo as plots
+from dl.plots.live import live_page
+from dl.plots.live.zoo import hover_mistakes
 from dl.recipes import ZOO
 from dl.train import DivergedError, Epoch, fit
 from entrypoints.svhn_zoo.data import NOTICE
@@ -163,8 +165,9 @@ def score(child: Run, trained: Trained, model: Preprocessed, setup: Setup) -> No
     heading = f"{trained.row['network']} on {data.name}, test accuracy {accuracy:.1%}"
     child.figure("curves.png", plots.curves(history, heading))
     child.figure("confusion.png", plots.confusion(truth.numpy(), logits.argmax(1).numpy(), heading))
-    wrong = plots.mistakes(data.test.x.numpy(), truth.numpy(), logits.softmax(1).numpy(), heading)
-    child.figure("errors.png", wrong)
+    answers = (data.test.x.numpy(), truth.numpy(), logits.softmax(1).numpy(), heading)
+    child.figure("errors.png", plots.mistakes(*answers))
+    child.text("errors.html", live_page(hover_mistakes(*answers)))
     child.log_json("recipe.json", asdict(trained.variant.plan.recipe))
     child.log_json("result.json", trained.result())
 
