@@ -11,6 +11,7 @@ weights_only=True)` opens; the name says what its bytes must be. It holds
 import hashlib
 import io
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,11 +110,17 @@ class Checkpoints:
 
 
 def read_checkpoint(path: Path) -> dict:
-    """Return the content of a checkpoint. Raises ValueError where its bytes are not those that were written."""
+    """Return the content of a checkpoint, and run nothing in it.
+
+    Raises ValueError where its bytes are not those that were written, or hold more than tensors and plain values.
+    """
     content = path.read_bytes()
     if checksum(content) != path.stem.rsplit("-", 1)[-1]:
         raise ValueError(f"its {len(content):,} bytes are damaged (another checksum than its name says)")
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:  # torch's advice is to load it unsafely
+        raise ValueError("it holds something else than tensors and plain values: it is not ours") from error
 
 
 def checksum(content: bytes | memoryview) -> str:
