@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dl.landscape import Function, Operations, Witness, find_witness, spectra
+from dl.landscape import Box, Function, Operations, Witness, find_witness, spectra
 
 # Rational data, small enough to be checked by hand. No line separates the labels, so that no cell is degenerate.
 POINTS = ((-2.0, 0.5), (-1.0, -1.0), (1.0, 1.5), (2.0, -0.5))
@@ -68,8 +68,7 @@ class Cell:
     loss: str
     place: str
     f: Function
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    box: Box
     reason: str = ""  # why it is convex, for any data; empty where nothing of the kind is known
 
 
@@ -96,21 +95,21 @@ def cells() -> list[Cell]:
     p_box = ((1 / 64,) * 2, (63 / 64,) * 2)
     affine = "a convex function of z, and z is affine in the weights"
     table = [
-        Cell(ce, "p", ce_of_p, *p_box, "(-log p)'' = 1/p^2 > 0"),
-        Cell(mse, "p", mse_of_p, *p_box, "((p - y)^2)'' = 2 > 0"),
-        Cell(ce, "logit", partial(of_logits, loss=_ce_of_logit), *_box(2), "(log(1 + e^z) - y z)'' = p (1 - p) > 0"),
-        Cell(mse, "logit", partial(of_logits, loss=_mse_of_logit), *_box(2)),
-        Cell(ce, "logistic weights", partial(of_weights, loss=_ce_of_logit), *_box(3), affine),
-        Cell(mse, "logistic weights", partial(of_weights, loss=_mse_of_logit), *_box(3)),
-        Cell(real, "linear-regression weights", partial(of_weights, loss=_squared_error), *_box(3), affine),
+        Cell(ce, "p", ce_of_p, p_box, "(-log p)'' = 1/p^2 > 0"),
+        Cell(mse, "p", mse_of_p, p_box, "((p - y)^2)'' = 2 > 0"),
+        Cell(ce, "logit", partial(of_logits, loss=_ce_of_logit), _box(2), "(log(1 + e^z) - y z)'' = p (1 - p) > 0"),
+        Cell(mse, "logit", partial(of_logits, loss=_mse_of_logit), _box(2)),
+        Cell(ce, "logistic weights", partial(of_weights, loss=_ce_of_logit), _box(3), affine),
+        Cell(mse, "logistic weights", partial(of_weights, loss=_mse_of_logit), _box(3)),
+        Cell(real, "linear-regression weights", partial(of_weights, loss=_squared_error), _box(3), affine),
     ]
     for place, activation in HIDDEN_LAYERS.items():
         for name, loss in ((ce, _ce_of_logit), (mse, _mse_of_logit), (real, _squared_error)):
-            table.append(Cell(name, place, partial(of_network, loss=loss, activation=activation), *_box(7, 4.0)))
+            table.append(Cell(name, place, partial(of_network, loss=loss, activation=activation), _box(7, 4.0)))
     return table
 
 
-def _box(d: int, size: float = 8.0) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _box(d: int, size: float = 8.0) -> Box:
     return (-size,) * d, (size,) * d
 
 
@@ -150,10 +149,8 @@ class Finding:
 
 def examine_cell(cell: Cell, trials: int, points: int, seed: int, device: torch.device | str = "cpu") -> Finding:
     """Search for a witness, and take the Hessian's spectrum at `points` random points besides the search's own."""
-    if points < 1:
-        raise ValueError("at least one point is needed for the Hessian's spectrum")
-    witness = find_witness(cell.f, cell.low, cell.high, trials, seed, device)
+    witness = find_witness(cell.f, cell.box, trials, seed, device)
     rng = torch.Generator().manual_seed(seed)
-    low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
+    low, high = (torch.tensor(v, dtype=torch.float64) for v in cell.box)
     spread = low + (high - low) * torch.rand(points, len(low), generator=rng, dtype=torch.float64)
     return Finding(cell, witness, spectra(cell.f, torch.cat([spread.to(device), witness.points])).cpu())

@@ -17,7 +17,7 @@ from mpmath.ctx_iv import MPIntervalContext
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
-from dl.tuning import TPE, Space, Uniform
+from dl.tuning import TPE, Uniform
 
 # ------------------------------------------------------------------------------------------ arithmetic
 
@@ -52,6 +52,8 @@ INTERVAL = Operations(
 
 # (coordinates, maths) -> value: D numbers -> one, and elementwise, so that coordinates (D, P) -> (P,)
 Function = Callable[[Any, Operations], Any]
+
+Box = tuple[tuple[float, ...], tuple[float, ...]]  # lowest and highest coordinates, D each
 
 # ------------------------------------------------------------------------------------------ instruments
 
@@ -100,48 +102,26 @@ class Witness:
         return self.lower > 0
 
 
-Pair = tuple[dict[str, float], float]  # coordinates a0, a1, ..., b0, b1, ... of two points, and their Jensen gap
-
-
-def search_pairs(
-    gap: Callable[[dict], float], space: Space, count: int, seed: int, known: Sequence[Pair]
-) -> list[Pair]:
-    """Bring a search for the largest gap by TPE to `count` pairs, going on from the `known` ones."""
-    tpe, pairs, rng = TPE(space), list(known), np.random.default_rng(seed)
-    for point, found in known:
-        tpe.tell(point, -found)
-    for number, draw in enumerate(rng.integers(2**31 - 1) for _ in range(count)):
-        if number >= len(known):
-            point = tpe.ask(int(draw))
-            pairs.append((point, gap(point)))
-            tpe.tell(point, -pairs[-1][1])
-    return pairs
-
-
-def find_witness(
-    f: Function, low: Sequence[float], high: Sequence[float], trials: int, seed: int, device: torch.device | str = "cpu"
-) -> Witness:
-    """Look for a witness against the convexity of `f` in the box low..high (D numbers each).
+def find_witness(f: Function, box: Box, trials: int, seed: int, device: torch.device | str = "cpu") -> Witness:
+    """Look for a witness against the convexity of `f` in a box.
 
     `trials` pairs by hyperopt's TPE, the best eight polished by 100 projected steps of Adam up the Jensen gap, then
-    rounded to multiples of 1/64 inside the box and proven. ValueError for an empty box or no trials.
+    rounded to multiples of 1/64 inside the box and proven.
     """
-    if trials < 1 or not all(a < b for a, b in zip(low, high, strict=True)):
-        raise ValueError("a witness search needs at least one trial and a box with low < high")
-    bounds = [Uniform(*bound) for bound in zip(low, high, strict=True)]
+    bounds = [Uniform(*bound) for bound in zip(*box, strict=True)]
     space = {f"{end}{i}": bound for end in "ab" for i, bound in enumerate(bounds)}
-
-    def gap(point: dict[str, float]) -> float:
-        values = [point[name] for name in space]
-        return float(jensen_gap(f, *torch.tensor(values, dtype=torch.float64, device=device).reshape(2, -1)))
-
-    tried = search_pairs(gap, space, trials, seed, [])
-    values = [[point[name] for name in space] for point, _ in tried]
-    pairs = torch.tensor(values, dtype=torch.float64, device=device).T.reshape(2, -1, trials)  # (2, D, trials)
-    gaps = torch.tensor([found for _, found in tried], dtype=torch.float64, device=device)
+    tpe, rng, tried, found = TPE(space), np.random.default_rng(seed), [], []
+    for _ in range(trials):
+        point = tpe.ask(int(rng.integers(2**31 - 1)))
+        tried.append([point[name] for name in space])
+        pair = torch.tensor(tried[-1], dtype=torch.float64, device=device).reshape(2, -1)
+        found.append(float(jensen_gap(f, *pair)))
+        tpe.tell(point, -found[-1])
+    pairs = torch.tensor(tried, dtype=torch.float64, device=device).T.reshape(2, -1, trials)  # (2, D, trials)
+    gaps = torch.tensor(found, dtype=torch.float64, device=device)
 
     best = pairs[..., gaps.topk(min(8, trials)).indices]
-    least, most = (torch.tensor([v], dtype=torch.float64, device=device).T for v in (low, high))  # (D, 1)
+    least, most = (torch.tensor([v], dtype=torch.float64, device=device).T for v in box)  # (D, 1)
     candidates = torch.cat([best, _polish(f, best, least, most)], -1)
     # to multiples of 1/64 within the box: rational numbers that a reader can check
     candidates = (candidates * 64).round().clamp((least * 64).ceil(), (most * 64).floor()) / 64

@@ -83,7 +83,7 @@ def main(trials: int, points: int, seed: int, device: str) -> None:
 def record_cell(run: Run, finding: Finding) -> None:
     """Record a cell as a child run: the gap of every trial and the spectrum's ends."""
     cell, gaps = finding.cell, finding.witness.gaps
-    params = {"loss": cell.loss, "as_a_function_of": cell.place, "dimensions": len(cell.low)}
+    params = {"loss": cell.loss, "as_a_function_of": cell.place, "dimensions": len(cell.box[0])}
     series = [(step, {"gap": gap, "best_gap": max(gaps[: step + 1])}) for step, gap in enumerate(gaps)]
     final = {
         "smallest_eigenvalue": finding.smallest,

@@ -72,5 +72,5 @@ def test_a_stack_of_perceptrons_stays_on_the_gpu(device):
 
 @pytest.mark.parametrize("cell", cells(), ids=lambda cell: f"{cell.loss}, {cell.place}")
 def test_hessians_stay_on_the_gpu(device, cell):
-    point = torch.zeros(3, len(cell.low), dtype=torch.float64, device=device)
+    point = torch.zeros(3, len(cell.box[0]), dtype=torch.float64, device=device)
     assert landscape.spectra(cell.f, point).device.type == "meta"

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from dl.cells import LOSS_NAMES, PLACES, POINT_LABELS, POINTS, Cell, cells, examine_cell
-from dl.landscape import INTERVAL, TENSOR, find_witness, iv, jensen_gap, proven_gap, search_pairs, spectra
+from dl.landscape import INTERVAL, TENSOR, find_witness, iv, jensen_gap, proven_gap, spectra
 from dl.logistic.optimum import is_separable
-from dl.tuning import Uniform
 
 CE, MSE, REAL = LOSS_NAMES
 CONVEX = {(CE, "p"), (CE, "logit"), (CE, "logistic weights"), (MSE, "p"), (REAL, "linear-regression weights")}
@@ -34,7 +33,7 @@ def test_every_witness_is_rational_within_its_box_and_positive(findings):
     for finding in findings.values():
         for end in (finding.witness.a, finding.witness.b):
             assert all((64 * value).is_integer() for value in end)
-            assert all(low <= v <= high for v, low, high in zip(end, finding.cell.low, finding.cell.high, strict=True))
+            assert all(low <= v <= high for v, low, high in zip(end, *finding.cell.box, strict=True))
         if finding.verdict == "not convex":
             a, b = (torch.tensor(end, dtype=torch.float64) for end in (finding.witness.a, finding.witness.b))
             assert finding.witness.lower > 0.1
@@ -66,7 +65,7 @@ def test_the_witness_of_the_deep_linear_network_by_fractions(findings):
 
 def test_search_is_deterministic():
     cell = cells()[3]
-    one, two = (find_witness(cell.f, cell.low, cell.high, 5, seed=2) for _ in range(2))
+    one, two = (find_witness(cell.f, cell.box, 5, seed=2) for _ in range(2))
     assert (one.a, one.b, one.lower, one.gaps) == (two.a, two.b, two.lower, two.gaps)
 
 
@@ -119,31 +118,10 @@ def test_without_a_reason_nothing_is_called_convex():
 
 def test_a_witness_beats_a_stated_reason():
     dome = lambda w, m: -w[0] * w[0]  # noqa: E731
-    assert examine_cell(Cell("x", "y", dome, (-1.0,), (1.0,), "so they say"), 3, 5, 0).verdict == "not convex"
+    assert examine_cell(Cell("x", "y", dome, ((-1.0,), (1.0,)), "so they say"), 3, 5, 0).verdict == "not convex"
 
 
 def test_no_line_separates_the_table_s_points():
     x = torch.tensor([[*point, 1.0] for point in POINTS])
     assert not is_separable(x, torch.tensor(POINT_LABELS))
     assert not is_separable(x[:, [0, 2]], torch.tensor(POINT_LABELS))
-
-
-@pytest.mark.parametrize("cut", [0, 1, 20, 27])
-def test_a_search_goes_on_from_its_records_as_if_never_interrupted(cut):
-    space = {"a0": Uniform(-1, 1), "b0": Uniform(-1, 3)}
-
-    def gap(point):
-        return -((point["a0"] - 0.3) ** 2) - (point["b0"] - 0.5) ** 2
-
-    whole = search_pairs(gap, space, 28, 3, [])
-    assert search_pairs(gap, space, 28, 3, whole[:cut]) == whole
-
-
-def test_bad_searches_are_refused():
-    f = cells()[0].f
-    with pytest.raises(ValueError, match="at least one trial"):
-        find_witness(f, (0.0,), (1.0,), 0, 0)
-    with pytest.raises(ValueError, match="low < high"):
-        find_witness(f, (1.0, 1.0), (1.0, 2.0), 3, 0)
-    with pytest.raises(ValueError, match="at least one point"):
-        examine_cell(cells()[0], 1, 0, 0)

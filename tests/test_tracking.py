@@ -78,8 +78,8 @@ def test_finished_children_in_bulk(store):
     with start("parent", {"seed": 0}, {"question": 3}) as run:
         series = [(step, {"val_loss": 1 / step}) for step in range(1, 31)]
         for trial in range(3):
-            run.record(f"trial {trial}", {"lr": trial}, {"kind": "trial"}, series, {"test_loss": 0.1}, "FINISHED")
-        run.record("trial 3", {"lr": 3}, {"kind": "trial"}, status="FAILED")
+            run.record(f"trial {trial}", {"lr": trial}, {"kind": "trial"}, series, {"test_loss": 0.1})
+        run.record("trial 3", {"lr": 3}, {"kind": "trial", "error": "diverged"})
         run.record("other", {}, {"kind": "repeat"})
         trials = run.children("trial")
         assert len(run.children()) == 5

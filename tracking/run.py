@@ -168,9 +168,8 @@ class Run:
         tags: Mapping[str, object],
         series: Iterable[tuple[int, Mapping[str, float]]] = (),
         final: Mapping[str, float] | None = None,
-        status: str = "FINISHED",
     ) -> str:
-        """Write a child that is over already in a few calls; returns its run id.
+        """Write a child that is over already in a few calls; returns its run id. With a tag `error` it has FAILED.
 
         series: (step, metrics) pairs; final: metrics without a step.
         """
@@ -181,7 +180,7 @@ class Run:
             metrics=values + as_metrics(final or {}, 0),
             params=[Param(key, str(value)) for key, value in {**self._inherit.params, **params}.items()],
         )
-        self.client.set_terminated(record.info.run_id, status)
+        self.client.set_terminated(record.info.run_id, "FAILED" if "error" in tags else "FINISHED")
         return record.info.run_id
 
     def result(self, name: str, path: str) -> dict | None:

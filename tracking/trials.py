@@ -80,7 +80,7 @@ class SearchLog(TrialLog):
     """The trials of one search as `name / trial 00`, ...; finds those of an earlier process.
 
     tags: what sets these trials apart from others of the run. params: point -> what to log as parameters, the point's
-    own values among it. metric: what the scores are, by the name under which the epochs have it.
+    own values among it. The scores are the epochs' `val_accuracy`.
     """
 
     def __init__(
@@ -90,10 +90,9 @@ class SearchLog(TrialLog):
         tags: Mapping[str, object],
         params: Callable[[Mapping], Mapping[str, object]],
         on_end: Callable[[Any], None] = lambda trial: None,
-        metric: str = "val_accuracy",
     ):
         super().__init__(run)
-        self.name, self.tags, self.params, self.metric = name, {"kind": "trial", **tags}, params, metric
+        self.name, self.tags, self.params = name, {"kind": "trial", **tags}, params
         self._on_end = on_end
 
     def describe(self, trial: Any) -> ChildOf:
@@ -111,7 +110,7 @@ class SearchLog(TrialLog):
             if not ours or "trial" not in child.data.params:  # killed before it was written
                 continue
             over = child.info.status in OVER
-            history = self.run.client.get_metric_history(child.info.run_id, self.metric)
+            history = self.run.client.get_metric_history(child.info.run_id, "val_accuracy")
             found.append(
                 {
                     "number": int(child.data.params["trial"]),

@@ -47,12 +47,14 @@ def _pens() -> list[tuple[float, float, float, float, str]]:
 
 FACES = len(FONTS) + OPEN_FACES + PENS
 
+Pair = tuple[float, float]
 
-def _arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, roundness: float = 2.0) -> np.ndarray:
-    """A polyline (20, 2) along a superellipse, angles in degrees, clockwise from the right."""
-    angle = np.radians(np.linspace(start, stop, 20))
+
+def _arc(centre: Pair, radii: Pair, degrees: Pair, roundness: float = 2.0) -> np.ndarray:
+    """A polyline (20, 2) along a superellipse, from angle to angle, clockwise from the right."""
+    angle = np.radians(np.linspace(*degrees, 20))
     unit = np.stack([np.cos(angle), np.sin(angle)], 1)
-    return np.array([cx, cy]) + np.array([rx, ry]) * np.sign(unit) * np.abs(unit) ** (2 / roundness)
+    return np.array(centre) + np.array(radii) * np.sign(unit) * np.abs(unit) ** (2 / roundness)
 
 
 def _strokes(digit: int, w: float, p: float, traits: str) -> list[np.ndarray]:
@@ -62,10 +64,10 @@ def _strokes(digit: int, w: float, p: float, traits: str) -> list[np.ndarray]:
         return np.array(points, float)
 
     def dot(x: float, y: float) -> list[np.ndarray]:  # a ball at the end of a stroke, as Bodoni has
-        return [_arc(x, y, 0.05, 0.05, 0, 360)] if "d" in traits else []
+        return [_arc((x, y), (0.05, 0.05), (0, 360))] if "d" in traits else []
 
     if digit == 0:
-        return [_arc(0, 0, w, 0.5, 0, 360, p)]
+        return [_arc((0, 0), (w, 0.5), (0, 360), p)]
     if digit == 1:
         flag = line((0, -0.5), (-1.6 * w, 0.0)) if "l" in traits else line((0, -0.5), (-0.7 * w, -0.3))
         foot = line((-0.8 * w, 0.5), (0.8 * w, 0.5))
@@ -74,36 +76,36 @@ def _strokes(digit: int, w: float, p: float, traits: str) -> list[np.ndarray]:
         foot = line((-w, 0.5), (w, 0.5))
         if "n" in traits:
             return [
-                _arc(0, -0.24, w, 0.26, 170, 380, p),
-                _arc(w, 0.5, 2 * w, 0.7, 262, 180),
+                _arc((0, -0.24), (w, 0.26), (170, 380), p),
+                _arc((w, 0.5), (2 * w, 0.7), (262, 180)),
                 foot,
                 *dot(-0.85 * w, -0.25),
             ]
-        return [np.concatenate([_arc(0, -0.23, w, 0.27, 175, 390, p), foot]), *dot(-0.85 * w, -0.25)]
+        return [np.concatenate([_arc((0, -0.23), (w, 0.27), (175, 390), p), foot]), *dot(-0.85 * w, -0.25)]
     if digit == 3:
-        belly = _arc(0, 0.22, w, 0.28, -92, 175 if "d" in traits else 155, p)
+        belly = _arc((0, 0.22), (w, 0.28), (-92, 175 if "d" in traits else 155), p)
         if "t" in traits:
             return [line((-w, -0.5), (w, -0.5), (-0.03, -0.06)), belly, *dot(-0.8 * w, 0.25)]
-        return [_arc(0, -0.26, 0.92 * w, 0.24, -160, 90, p), belly, *dot(-0.75 * w, -0.32), *dot(-0.8 * w, 0.25)]
+        return [_arc((0, -0.26), (0.92 * w, 0.24), (-160, 90), p), belly, *dot(-0.75 * w, -0.32), *dot(-0.8 * w, 0.25)]
     if digit == 4:
         if "o" in traits:
             return [line((-w, -0.45), (-w, 0.12), (w, 0.12)), line((0.5 * w, -0.5), (0.5 * w, 0.5))]
         return [line((0.4 * w, 0.5), (0.4 * w, -0.5), (-w, 0.2), (w, 0.2))]
     if digit == 5:
         neck = line((0.9 * w, -0.5), (-0.8 * w, -0.5), (-0.9 * w, -0.03))
-        return [neck, _arc(0, 0.18, w, 0.32, -145, 155, p), *dot(-0.8 * w, 0.32)]
+        return [neck, _arc((0, 0.18), (w, 0.32), (-145, 155), p), *dot(-0.8 * w, 0.32)]
     if digit == 6:
-        bowl = _arc(0, 0.2, w, 0.3, 0, 360, p)
+        bowl = _arc((0, 0.2), (w, 0.3), (0, 360), p)
         if "s" in traits:
             return [bowl, line((0.5 * w, -0.5), (-0.85 * w, 0.08))]
-        back = np.concatenate([line((-w, 0.2)), _arc(0, -0.05, w, 0.45, 180, 330, p)])
+        back = np.concatenate([line((-w, 0.2)), _arc((0, -0.05), (w, 0.45), (180, 330), p)])
         return [bowl, back, *dot(0.75 * w, -0.3)]
     if digit == 7:
-        leg = _arc(w, 0.5, 1.3 * w, 1.0, 270, 180) if "c" in traits else line((w, -0.5), (-0.3 * w, 0.5))
+        leg = _arc((w, 0.5), (1.3 * w, 1.0), (270, 180)) if "c" in traits else line((w, -0.5), (-0.3 * w, 0.5))
         bar = line((-0.5 * w, 0.02), (0.7 * w, 0.02))
         return [line((-w, -0.5), (w, -0.5)), leg, *[bar] * ("b" in traits)]
     if digit == 8:
-        return [_arc(0, -0.26, 0.88 * w, 0.24, 0, 360, p), _arc(0, 0.24, w, 0.26, 0, 360, p)]
+        return [_arc((0, -0.26), (0.88 * w, 0.24), (0, 360), p), _arc((0, 0.24), (w, 0.26), (0, 360), p)]
     return [-stroke for stroke in _strokes(6, w, p, traits)]
 
 

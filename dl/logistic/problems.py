@@ -31,12 +31,9 @@ class Problem:
         return Problem(self.name, self.source, self.x[index], self.y[index], self.features)
 
     def only(self, features: tuple[str, ...]) -> "Problem":
-        """Return the named columns. Raises ValueError, which lists the known ones, for a name that does not exist."""
-        unknown = [name for name in features if name not in self.features]
-        if unknown:
-            raise ValueError(f"no such feature: {', '.join(unknown)}; known: {', '.join(self.features)}")
+        """Return the problem with the named columns alone."""
         columns = [self.features.index(name) for name in features]
-        return Problem(self.name, self.source, self.x[:, columns], self.y, tuple(features))
+        return Problem(self.name, self.source, self.x[:, columns], self.y, features)
 
     def standardised(self) -> Tensor:
         """Return the features (N, D), every column with mean 0 and standard deviation 1."""

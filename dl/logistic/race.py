@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from dl.logistic.descent import STARTS, Descent, Trace, descend, initial_weights
-from dl.logistic.learning_rates import RateSearch, RateTrials, tune
 from dl.logistic.optimum import best_accuracy
 from dl.logistic.problems import Problem
+from dl.tuning import TPE, LogUniform
 
 OPTIMISERS = ("GD", "SGD")  # full-batch gradient descent, and the same on mini-batches
+AT_ONCE = 4  # learning rates that a search suggests before it hears of any of them
+
+RateTrials = list[tuple[float, float]]  # (learning rate, objective), in the order tried
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,18 @@ class Race:
     def equal_lrs(self) -> list[float]:
         """Return the learning rates that both losses race at for contrast: lr_min to lr_max, about one a decade."""
         return np.geomspace(self.lr_min, self.lr_max, 1 + max(1, round(math.log10(self.lr_max / self.lr_min)))).tolist()
+
+    def suggest(self, history: RateTrials, place: int) -> list[float]:
+        """Return the next learning rates by TPE, AT_ONCE at most, for STARTS[place], given its earlier trials.
+
+        The first third is random (Bergstra et al., NeurIPS 2011).
+        """
+        tpe = TPE({"lr": LogUniform(self.lr_min, self.lr_max)}, startup=max(1, self.trials // 3))
+        for lr, objective in history:
+            tpe.tell({"lr": lr}, objective)
+        numbers = range(len(history), min(len(history) + AT_ONCE, self.trials))
+        first = (self.seed * len(STARTS) + place) * self.trials
+        return [tpe.ask(first + number)["lr"] for number in numbers]
 
 
 @dataclass(frozen=True)
@@ -71,15 +86,16 @@ class PreparedProblem:
         self, race: Race, loss: str, optimiser: str, on_batch: Callable[[], object] = lambda: None
     ) -> list[RateTrials]:
         """Return, for each start, the trials (lr, objective) of its own TPE search, on other seeds than the race's."""
-
         rehearsal = replace(race, seeds=race.tuning_seeds, seed=race.seed + 1_000_003)
-
-        def evaluate(lrs: np.ndarray) -> np.ndarray:
+        searches: list[RateTrials] = [[] for _ in STARTS]
+        while len(searches[0]) < race.trials:
+            lrs = np.array([race.suggest(history, place) for place, history in enumerate(searches)])
             trace = self.descend(rehearsal, loss, optimiser, lrs)
-            return mean_log_steps(trace, self.best).reshape(lrs.shape)
-
-        search = RateSearch(race.lr_min, race.lr_max, race.trials, race.seed)
-        return tune(evaluate, search, [[] for _ in STARTS], on_batch)
+            objectives = mean_log_steps(trace, self.best).reshape(lrs.shape)
+            for history, asked, row in zip(searches, lrs.tolist(), objectives.tolist(), strict=True):
+                history += zip(asked, row, strict=True)
+            on_batch()
+        return searches
 
 
 def goals(trace: Trace, best: float) -> dict[str, Tensor]:

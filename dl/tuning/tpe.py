@@ -18,11 +18,6 @@ class Choice:
 
     values: Sequence
 
-    def expression(self, name: str) -> Any:
-        from hyperopt import hp
-
-        return hp.choice(name, list(self.values))
-
 
 @dataclass(frozen=True)
 class Uniform:
@@ -30,11 +25,6 @@ class Uniform:
 
     low: float
     high: float
-
-    def expression(self, name: str) -> Any:
-        from hyperopt import hp
-
-        return hp.uniform(name, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -44,11 +34,6 @@ class LogUniform:
     low: float
     high: float
 
-    def expression(self, name: str) -> Any:
-        from hyperopt import hp
-
-        return hp.loguniform(name, log(self.low), log(self.high))
-
 
 @dataclass(frozen=True)
 class Integer:
@@ -57,18 +42,29 @@ class Integer:
     low: int
     high: int
 
-    def expression(self, name: str) -> Any:
-        from hyperopt import hp
 
-        return hp.uniformint(name, self.low, self.high)
+Dimension = Choice | Uniform | LogUniform | Integer
+Space = Mapping[str, Dimension]
 
 
-Space = Mapping[str, Choice | Uniform | LogUniform | Integer]
+def expression(name: str, dimension: Dimension) -> Any:
+    """Return what hyperopt draws this dimension by."""
+    from hyperopt import hp
+
+    match dimension:
+        case Choice(values):
+            return hp.choice(name, list(values))
+        case Uniform(low, high):
+            return hp.uniform(name, low, high)
+        case LogUniform(low, high):
+            return hp.loguniform(name, log(low), log(high))
+        case Integer(low, high):
+            return hp.uniformint(name, low, high)
 
 
 def fingerprint(space: Space) -> str:
     """Return eight hex digits that tell a space from others, whatever version of this program recorded them."""
-    return short_hash({name: str(dimension.expression(name)) for name, dimension in space.items()})
+    return short_hash({name: str(expression(name, dimension)) for name, dimension in space.items()})
 
 
 class TPE:
@@ -87,7 +83,7 @@ class TPE:
         self._options = {"n_startup_jobs": startup, "verbose": False} if algorithm == "tpe" else {}
         self._trials = base.Trials()
         self._done = {"state": base.JOB_STATE_DONE}
-        expressions = {name: dimension.expression(name) for name, dimension in self.space.items()}
+        expressions = {name: expression(name, dimension) for name, dimension in self.space.items()}
         self._domain = base.Domain(lambda point: None, expressions)
 
     def tell(self, point: Point, loss: float | None) -> None:

@@ -178,7 +178,7 @@ def compare_questions_1_and_2(session: GpuSession) -> None:
 
         add_agreement(session, f"races, {loss}, {optimiser}, loss", raced)
     for cell in cells():
-        low, high = (torch.tensor(v, dtype=torch.float64) for v in (cell.low, cell.high))
+        low, high = (torch.tensor(v, dtype=torch.float64) for v in cell.box)
         count, rng = 20 if session.miniature else 2000, torch.Generator().manual_seed(0)
         points = low + (high - low) * torch.rand(count, len(low), generator=rng).double()
 

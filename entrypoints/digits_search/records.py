@@ -89,7 +89,6 @@ def write_outcome(
         {"kind": kind} | (tags or {}) | ({"error": error} if error else {}),
         series,
         final,
-        "FAILED" if error else "FINISHED",
     )
 
 

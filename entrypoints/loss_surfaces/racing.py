@@ -27,10 +27,6 @@ class Contender:
             "dataset": self.problem.problem.name, "start": start, "optimiser": self.optimiser, "loss": self.loss,
         }  # fmt: skip
 
-    def descend(self, race: Race, lrs: np.ndarray) -> Trace:
-        """Descend with the learning rates (starts, K)."""
-        return self.problem.descend(race, self.loss, self.optimiser, lrs)
-
 
 def race_losses(run: Run, problems: list[PreparedProblem], race: Race, bar: tqdm) -> tuple[list[dict], list[dict]]:
     """Tune, race and record both losses; return the races with their own best and those with equal learning rates.
@@ -47,10 +43,10 @@ def race_losses(run: Run, problems: list[PreparedProblem], race: Race, bar: tqdm
                 searches = problem.tune(race, loss, optimiser, bar.update)
                 record_lr_trials(run, contender, searches)
                 best[loss] = np.array([min(search, key=lambda trial: trial[1])[:1] for search in searches])
-                tuned[loss] = contender.descend(race, best[loss])
+                tuned[loss] = problem.descend(race, loss, optimiser, best[loss])
                 record_descents(run, contender, best[loss][:, 0], tuned[loss])
                 bar.update()
-                same[loss] = contender.descend(race, grid)
+                same[loss] = problem.descend(race, loss, optimiser, grid)
                 bar.update()
             labels = {"dataset": problem.problem.name, "optimiser": optimiser}
             own += [labels | row for row in compare_races(tuned, best, problem.best)]
