@@ -112,8 +112,8 @@ def test_relu_of_an_interval_across_zero():
 
 def test_without_a_reason_nothing_is_called_convex():
     bowl = lambda w, m: w[0] * w[0]  # noqa: E731
-    assert examine_cell(Cell("x", "y", bowl, (-1.0,), (1.0,)), 3, 5, 0).verdict == "undecided"
-    assert examine_cell(Cell("x", "y", bowl, (-1.0,), (1.0,), "a square"), 3, 5, 0).verdict == "convex"
+    assert examine_cell(Cell("x", "y", bowl, ((-1.0,), (1.0,))), 3, 5, 0).verdict == "undecided"
+    assert examine_cell(Cell("x", "y", bowl, ((-1.0,), (1.0,)), "a square"), 3, 5, 0).verdict == "convex"
 
 
 def test_a_witness_beats_a_stated_reason():
