@@ -16,7 +16,10 @@ from tests.test_project import ENTRIES, QUESTIONS, ROOT, files_of_the_program, i
 OURS = {"dl", "docs", "entrypoints", "tests", "tracking"}
 SOON = {"axe-core-python", "nbclient", "nbformat", "plotly", "pyarrow"}  # by code that is being written
 # used, and never imported
-RUN = {"ipykernel": "by nbclient", "mypy": "by a command", "psycopg": "by SQLAlchemy", "ruff": "by a command"}
+RUN = {
+    "ipykernel": "by nbclient", "mypy": "by a command", "nvidia-ml-py": "by MLflow", "psutil": "by MLflow",
+    "psycopg": "by SQLAlchemy", "ruff": "by a command",
+}  # fmt: skip
 LOCK = (ROOT / "requirements.txt").read_text()
 PINS = re.split(r"^(?=\w)", LOCK, flags=re.MULTILINE)[1:]  # version, hashes, what wants it
 

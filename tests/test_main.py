@@ -38,7 +38,28 @@ def test_a_step_that_fails_does_not_stop_the_others(store, tmp_path, monkeypatch
     logs = {item.path for item in client.list_artifacts(top.info.run_id, "logs")}
     assert logs == {"logs/nothing.log", "logs/report.log"}
     text = Path(client.download_artifacts(top.info.run_id, "logs/report.log")).read_text()
-    assert text.splitlines() == ["outputs/report/report.html", "outputs/report/report.md"]
+    assert text.splitlines()[-2:] == ["outputs/report/report.html", "outputs/report/report.md"]
+
+
+def test_the_run_of_the_tests_says_how_many_passed(store, tmp_path):
+    run = MlflowClient().create_run("0").info.run_id
+    (tmp_path / "test_some.py").write_text("""
+import pytest
+
+def test_right(): pass
+def test_wrong(): assert 0
+def test_error(nothing): pass
+@pytest.mark.parametrize("n", range(3))
+def test_left_out(n): pytest.skip()
+""")
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "tests.conftest", tmp_path / "test_some.py"], cwd=tmp_path,
+        env=os.environ | {"MLFLOW_RUN_ID": run, "PYTHONPATH": str(ROOT)}, capture_output=True,
+    )  # fmt: skip
+    found = mlflow.get_run(run)
+    assert found.info.run_name == "tests"
+    assert found.data.metrics.pop("seconds") > 0
+    assert found.data.metrics == {"passed": 1, "failed": 2, "skipped": 3}
 
 
 def test_what_a_step_prints_is_shown_and_kept_without_its_bars(tmp_path, capsys):

@@ -71,6 +71,7 @@ def test_a_zoo_goes_on_from_its_checkpoint_in_its_old_runs(old):
     assert "refused" not in result.output
     [again] = children(parent.info.run_id, "network")
     assert again.info.run_id == network.info.run_id
+    assert (network.info.run_name, again.info.run_name) == ("lenet5 / svhn_zoo / seed 0", "LeNet-5, seed 0")
     assert again.info.status == mlflow.get_run(parent.info.run_id).info.status == "FINISHED"
     found = points(again, "val_loss")
     assert sorted(found) == [1, 2, 3, 4]

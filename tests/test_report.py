@@ -158,7 +158,7 @@ def test_a_run_of_both_recipes_is_told_once(store):
     run = zoo("both", [claim("Q4-vgg", "depends", "on it")], recipe="both")
     markdown, _, figures = write_pages()
     assert markdown.count("Answer of both") == 1
-    assert f"The same [run](http://127.0.0.1:5000/#/experiments/0/runs/{run})" in markdown
+    assert f"The same [run](http://127.0.0.1:5000/#/experiments/0/runs/{run}?workflowType=machine_learning)" in markdown
     assert len(figures) == 1
     assert "**depends**" in row_of(markdown, "Q4-vgg")
     assert "Missing" not in markdown

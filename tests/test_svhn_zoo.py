@@ -211,8 +211,13 @@ def test_a_network_that_diverges_fails_alone(store, root, monkeypatch):
     found = children()
     assert found["alexnet"].info.status == "FAILED"
     assert "loss" in found["alexnet"].data.tags["error"]
-    assert found["lenet5"].info.status == "FINISHED"
+    lenet, top = found["lenet5"], parent()
+    assert lenet.info.status == "FINISHED"
     assert {model.name for model in MlflowClient().search_registered_models()} == {"svhn-lenet5", "svhn-zoo"}
+    compared = {key: value for key, value in top.data.metrics.items() if "/" in key}
+    assert compared == {"test_accuracy/lenet5": lenet.data.metrics["test_accuracy"]}
+    assert 0 < lenet.data.metrics["system/system_memory_usage_percentage"] < 100
+    assert f"/#/experiments/0/runs/{top.info.run_id}?workflowType=machine_learning\n" in result.output
 
 
 def test_a_zoo_of_which_every_network_diverged_is_judged_too(store, root, monkeypatch):
@@ -233,7 +238,7 @@ def test_seeds_are_reported_as_mean_and_deviation_and_the_best_on_validation_is_
     result = zoo("--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--seed", "5", "--seeds", "3")
     assert result.exit_code == 0, result.output
     found = mlflow.search_runs(search_all_experiments=True, output_format="list", filter_string="tags.kind = 'network'")
-    assert {run.info.run_name for run in found} == {f"lenet5 / svhn_zoo / seed {seed}" for seed in (5, 6, 7)}
+    assert {run.info.run_name for run in found} == {f"LeNet-5, seed {seed}" for seed in (5, 6, 7)}
     table = mlflow.artifacts.load_dict(f"runs:/{parent().info.run_id}/zoo.json")
     row = dict(zip(table["columns"], table["data"][0], strict=True))
     for key in ("val_accuracy", "test_accuracy"):

@@ -507,7 +507,7 @@ def test_a_network_that_failed_on_a_worker_is_failed_and_not_trained_again(store
     reason = "its worker died 1 times" if end == "dies" else "DivergedError: loss nan in epoch 1 of 4"
     assert result.exit_code == 1, result.output
     assert f"LeNet-5 seed 1: {reason}" in result.output
-    assert "1 of 2 networks failed: LeNet-5 seed 1" in result.output.splitlines()[-1]
+    assert "1 of 2 networks failed: LeNet-5, seed 1" in result.output.splitlines()[-1]
     networks = {run.data.params["seed"]: run for run in runs("network")}
     assert {seed: run.info.status for seed, run in networks.items()} == {"0": "FINISHED", "1": "FAILED"}
     assert networks["1"].data.tags["error"] == reason
@@ -548,7 +548,7 @@ def test_networks_whose_driver_was_killed_go_on_from_their_checkpoints(store, cl
     networks = runs("network")
     assert began <= {run.info.run_id for run in networks}
     assert {run.info.run_name: run.data.params["seed"] for run in networks} == {
-        f"lenet5 / svhn_zoo / seed {seed}": str(seed) for seed in (0, 1)
+        f"LeNet-5, seed {seed}": str(seed) for seed in (0, 1)
     }
     assert {(run.data.params["epochs"], run.data.params["images"]) for run in networks} == {("6", "3000")}
     for run in networks:

@@ -16,6 +16,7 @@ from entrypoints.report.pages import write_pages
 from entrypoints.svhn_zoo import __main__ as svhn_zoo
 from tests.test_server import serving
 from tracking.run import start
+from tracking.store import page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SWITCHES = (
@@ -81,7 +82,9 @@ def test_the_six_are_listed_selected_and_compared(browser, zoo):
     url, runs = zoo
     assert list(reversed(runs)) == list(ZOO)
     unfold(browser, url)
-    wait(browser, lambda: all(f"{name} / svhn_zoo" in text(browser) for name in ZOO), "six names in the list")
+    wait(
+        browser, lambda: all(f"{each.title}, seed 0" in text(browser) for each in ZOO.values()), "six names in the list"
+    )
     for run in runs.values():
         box = f"//*[@role='row'][.//a[contains(@href, '{run.info.run_id}')]]//input[@type='checkbox']"
         browser.execute_script("arguments[0].click()", browser.find_element("xpath", box))
@@ -90,21 +93,38 @@ def test_the_six_are_listed_selected_and_compared(browser, zoo):
     button.click()
     wait(browser, lambda: "Comparing 6 Runs" in text(browser), "the page of comparison")
     wait(browser, lambda: "test_accuracy" in text(browser), "the metrics")
-    page = " ".join(text(browser).split())
+    shown = " ".join(text(browser).split())
     for name, run in runs.items():
-        assert f"{name} / svhn_zoo / seed 0" in page
-        assert run.info.run_id in page
-    assert "batch_size " + " ".join(6 * ["32"]) in page  # a row of parameters, one value a network
+        assert f"{ZOO[name].title}, seed 0" in shown
+        assert run.info.run_id in shown
+    assert "batch_size " + " ".join(6 * ["32"]) in shown  # a row of parameters, one value a network
     for metric in ("train_loss", "val_accuracy", "best_val_accuracy", "test_accuracy", "images_per_second"):
-        assert metric in page
+        assert metric in shown
     for run in runs.values():
-        assert f"{run.data.metrics['test_loss']:.4g}".rstrip("0") in page  # the values, as the page rounds them
+        assert f"{run.data.metrics['test_loss']:.4g}".rstrip("0") in shown  # the values, as the page rounds them
+
+
+def test_a_printed_address_opens_the_run_among_training_runs(browser, zoo):
+    url, runs = zoo
+    run = runs["resnet18"]
+    browser.get(f"{url}/health")
+    browser.execute_script("localStorage.clear()")
+    browser.get(page("0", run.info.run_id))
+    wait(browser, lambda: "ResNet-18, seed 0" in text(browser), "the run")
+    wait(browser, lambda: "Model registry" in text(browser), "the menu")
+    assert "Evaluation runs" not in text(browser)
+    browser.get(page("0", run.info.run_id).replace("?", "/system-metrics?"))
+    wait(browser, lambda: "cpu_utilization_percentage" in text(browser), "the processor's load")
 
 
 def test_the_curves_of_the_six_are_drawn(browser, zoo):
-    url, runs = zoo
+    url, _ = zoo
     unfold(browser, url, "compareRunsMode=CHART")
-    wait(browser, lambda: all(f"{name} / svhn_zoo" in text(browser) for name in runs), "six names beside the charts")
+    wait(
+        browser,
+        lambda: all(f"{each.title}, seed 0" in text(browser) for each in ZOO.values()),
+        "six names beside the charts",
+    )
     search = browser.find_element("css selector", "input[placeholder='Search metric charts']")
     search.send_keys("^(train|val)_(accuracy|loss)$")
 

@@ -12,9 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
-from tracking.patience import without_password
 from tracking.run import Run
-from tracking.store import children
+from tracking.store import children, page
 
 VERDICT = "claim."  # beginning of the tags that hold verdicts
 
@@ -75,10 +74,7 @@ class Evidence:
 
     @property
     def link(self) -> str:
-        """Its page in the UI: of the tracking server, or of the server that the README starts on a local store."""
-        uri = mlflow.get_tracking_uri()
-        host = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{without_password(host)}/#/experiments/{self.record.info.experiment_id}/runs/{self.id}"
+        return page(self.record.info.experiment_id, self.id)
 
     def file(self, path: str) -> bytes | None:
         """Return an artifact's content; None where there is none of that name."""

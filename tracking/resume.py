@@ -133,6 +133,14 @@ def start_or_resume(
             yield run, folder
 
 
+def rename_children(run: Run, names: Mapping[str, str]) -> None:
+    """Give children of a resumed run that an earlier version wrote their names of today, by which they are opened."""
+    for child in run.children():
+        if child.info.run_name in names:
+            run.client.update_run(child.info.run_id, name=names[child.info.run_name])
+    run.reread()
+
+
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Keep other processes out of the run of this `folder`; the lock ends with this process, however that ends.

@@ -30,7 +30,7 @@ from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
 from tracking.patience import http_limits, patience, patient, reason_of, retry, say
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import children, connect, end_orphans, find, run_again
+from tracking.store import children, connect, end_orphans, find, page, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,13 +49,7 @@ class Inherited:
 class Run:
     """One MLflow run, open for logging. Made by `start` and `Run.child`."""
 
-    def __init__(
-        self,
-        client: MlflowClient,
-        record: Record,
-        inherited: Inherited,
-        reopened: bool = False,
-    ):
+    def __init__(self, client: MlflowClient, record: Record, inherited: Inherited, reopened: bool = False):
         self.client, self._impatient = patient(client), client
         self.id = record.info.run_id
         self.name = record.info.run_name
@@ -241,13 +235,17 @@ def start(
     server is not to be had.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a child, none as good as ours
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
     with patience(), signals_end_the_block():
         texts = {key: str(value) for key, value in (tags or {}).items()}
         run = _parent(name, params or {}, texts, resume)
-        with _ending(run):
-            run.params(params or {})
-            yield run
+        try:
+            with _ending(run):
+                run.params(params or {})
+                yield run
+        finally:
+            say(f"See it at {page(run.experiment, run.id)}")
 
 
 def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resume: str | None) -> Run:

@@ -1,11 +1,12 @@
 """The tracking server: reached, and asked for runs."""
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
 from tracking.errors import ResumeError, StoreError
-from tracking.patience import http_limits, reason_of, shown_uri
+from tracking.patience import http_limits, reason_of, shown_uri, without_password
 
 
 def connect() -> MlflowClient:
@@ -28,6 +29,16 @@ def find(client: MlflowClient, run_id: str) -> Record:
         return client.get_run(run_id)
     except MlflowException as error:
         raise ResumeError(f"no run {run_id!r} on {shown_uri()}") from error
+
+
+def page(experiment: str, run_id: str) -> str:
+    """Return the address of a run's page, on the server or on the one that the README starts on a local store.
+
+    By its last part MLflow opens in its mode for training, not in the one for agents, which shows little of such a run.
+    """
+    uri = mlflow.get_tracking_uri()
+    host = without_password(uri.rstrip("/")) if uri.startswith("http") else "http://127.0.0.1:5000"
+    return f"{host}/#/experiments/{experiment}/runs/{run_id}?workflowType=machine_learning"
 
 
 def children(client: MlflowClient, experiment: str, parent: str, kind: str | None = None) -> list[Record]:

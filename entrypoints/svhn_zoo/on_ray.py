@@ -46,7 +46,7 @@ class NetworkLog(TrialLog):
             child.log_json("result.json", trained.result())
             trained.checkpoints.remove()
         self.lost[trained.variant] = trained
-        click.echo(f"{trained.variant.label}: {trial.error}", err=True)
+        click.echo(f"{trained.variant.run_name}: {trial.error}", err=True)
 
 
 def train_on_ray(run: Run, variants: Sequence[Variant], setup: Setup, cluster: Cluster) -> dict[Variant, Trained]:

@@ -34,7 +34,7 @@ class Results:
     def failures(self) -> dict[str, str]:
         """Return why trainings failed, by what tells them apart."""
         trained = [each for repeats in self.trained.values() for each in repeats]
-        return {each.variant.label: each.row["error"] for each in trained if each.failed}
+        return {each.variant.run_name: each.row["error"] for each in trained if each.failed}
 
     @property
     def done(self) -> dict[Entry, dict]:

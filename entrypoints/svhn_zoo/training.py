@@ -21,6 +21,7 @@ from dl.train import DivergedError, Epoch, fit
 from entrypoints.svhn_zoo.data import NOTICE
 from entrypoints.svhn_zoo.distributed import announce, world_size
 from entrypoints.svhn_zoo.variants import Variant
+from tracking.machine import machine_watched
 from tracking.model_card import About, HeldOut
 from tracking.registry import register
 from tracking.run import Run
@@ -105,7 +106,7 @@ def train_variant(run: Run, variant: Variant, setup: Setup) -> Trained:
     trained.describe(setup, model, weights)
     params = settings(variant, setup) | {key: trained.row[key] for key in ("parameters", "flops")}
     params["precision"] = training_precision(setup.device)
-    with run.child(variant.run_name, params, run_tags(variant)) as child:
+    with run.child(variant.run_name, params, run_tags(variant)) as child, machine_watched(child):
         trained.row["run_id"] = child.id
         log_datasets(child, setup.data)  # its own images: a network may take fewer than the others
         child.tags({"initial_weights": weights})
@@ -131,7 +132,8 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
             best = max(each.val_accuracy for each in trained.history)
             if epoch.micro_batch < recipe.batch_size // world_size():
                 child.tags({"micro_batch": epoch.micro_batch})
-            child.metrics(epoch.metrics() | {"best_val_accuracy": best}, epoch.index)
+            # first what the page of comparison is to draw first
+            child.metrics({"best_val_accuracy": best} | epoch.metrics(), epoch.index)
             bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
             bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 

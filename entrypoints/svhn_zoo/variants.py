@@ -42,23 +42,29 @@ class Variant:
         return ZOO[self.network].title + ("" if self.is_tuned else f", {self.recipe}")
 
     @property
-    def label(self) -> str:
-        """Return what tells this training from all others in a list of failures."""
-        return f"{self.title} {'found ' if self.recipe == 'found' else ''}seed {self.seed}"
+    def run_name(self) -> str:
+        """Return the name of its child run, which tells this training from all others."""
+        return ", ".join([ZOO[self.network].title, *self._recipe, f"seed {self.seed}"])
 
     @property
-    def run_name(self) -> str:
-        """Return the name of its child run. The network comes first: the UI cuts long names."""
-        return " / ".join([*self._parts, "svhn_zoo", f"seed {self.seed}"])
+    def former_run_name(self) -> str:
+        """Return what an earlier version of this project called its child run."""
+        return " / ".join([self.network, *self._recipe, "svhn_zoo", f"seed {self.seed}"])
 
     @property
     def folder(self) -> str:
         """Return the name of the folder of its checkpoints."""
-        return "-".join([*self._parts, f"seed{self.seed}"]).replace(" ", "-")
+        return "-".join([self.network, *self._recipe, f"seed{self.seed}"]).replace(" ", "-")
 
     @property
-    def _parts(self) -> list[str]:
-        return [self.network] + [self.recipe] * (self.recipe != "tuned")
+    def metric(self) -> str:
+        """Return as what the parent run has its test accuracy; MLflow draws what stands before / as a group."""
+        network, recipe = self.entry
+        return f"test_accuracy/{network}" + (f" {recipe}" if recipe != "tuned" else "")
+
+    @property
+    def _recipe(self) -> list[str]:
+        return [self.recipe] * (self.recipe != "tuned")
 
 
 def choose_variants(options: ZooOptions) -> list[Variant]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
 import click
@@ -21,7 +21,7 @@ from entrypoints.svhn_zoo.summary import Results, result_line, summarise_zoo, zo
 from entrypoints.svhn_zoo.training import Setup, Trained, log_datasets, register_best, train_variant
 from entrypoints.svhn_zoo.variants import Variant, choose_variants
 from tracking.patience import shown_uri
-from tracking.resume import Earlier, refuse_other_data, refuse_other_spaces, reopen, start_or_resume
+from tracking.resume import Earlier, refuse_other_data, refuse_other_spaces, rename_children, reopen, start_or_resume
 from tracking.run import Run
 
 
@@ -96,6 +96,9 @@ def run_rank0(order: Order, data: Data, device: torch.device, earlier: Earlier |
     click.echo(f"{describe_device(device)}; images of {data.name}; runs in {shown_uri()}")
     title = f"svhn_zoo / {data.name} / {options.recipe} / {options.preset}"
     with start_or_resume(title, asdict(order.asked), tags, earlier) as (run, folder):
+        if earlier:
+            found = [replace(variant, recipe="found") for variant in order.variants if variant.is_tuned]
+            rename_children(run, {each.former_run_name: each.run_name for each in (*order.variants, *found)})
         if order.search.spaces:
             run.tags({"spaces": json.dumps(order.search.spaces)})
         log_datasets(run, data)
@@ -108,7 +111,7 @@ def run_rank0(order: Order, data: Data, device: torch.device, earlier: Earlier |
         click.secho(NOTICE, fg="yellow", err=True)
     problems = [f"{label}: {error}" for label, error in results.search_errors.items()]
     if failed := results.failures:
-        problems.append(f"{len(failed)} of {len(order.variants)} networks failed: {', '.join(failed)}")
+        problems.append(f"{len(failed)} of {len(order.variants)} networks failed: {'; '.join(failed)}")
     if problems:
         raise click.ClickException("; ".join(problems))
 
@@ -141,4 +144,7 @@ def train_all(run: Run, order: Order, results: Results) -> None:
             trained, remark = choose_recipe(trained, found)
         results.remarks += [remark] if remark else []
         results.trained[entry], results.rows[entry] = trained, register_best(run, trained, setup)
-        click.echo(result_line(results.rows[entry]))  # a log file has no progress bar
+        row = results.rows[entry]
+        if "error" not in row:
+            run.metrics({trained[0].variant.metric: row["test_accuracy"]})
+        click.echo(result_line(row))  # a log file has no progress bar
