@@ -22,6 +22,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SWITCHES = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1700,1100",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--enable-unsafe-swiftshader",  # WebGL without a GPU
 )  # fmt: skip
 
 

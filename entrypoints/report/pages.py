@@ -8,9 +8,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 
 from dl.claims import CLAIMS, VERDICTS
+from dl.plots.live import as_data, live_style_sheet, scripts, words_of
 from entrypoints.convexity import QUESTION_2
 from entrypoints.digits_search import QUESTION_3
 from entrypoints.loss_surfaces import QUESTION_1
@@ -25,8 +27,9 @@ QUESTIONS = (QUESTION_1, QUESTION_2, QUESTION_3, QUESTION_4)
 def write_pages() -> tuple[str, str, dict[str, bytes]]:
     """Return the report as Markdown, as a page of HTML, and the figures of both by name."""
     figures: dict[str, bytes] = {}
+    live: dict[str, dict] = {}
     chosen = {
-        question.number: [section_of(question, source, figures) for source in question.sources]
+        question.number: [section_of(question, source, figures, live) for source in question.sources]
         for question in QUESTIONS
     }
     commands = {question.number: question.sources[question.decisive].command for question in QUESTIONS}
@@ -49,7 +52,11 @@ def write_pages() -> tuple[str, str, dict[str, bytes]]:
     page = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True).get_template(
         "report.html.jinja"
     )
-    html = page.render(body=Markup(as_html(markdown, figures)))
+    code, rule = scripts() if live else ("", "script-src 'none'")
+    style = live_style_sheet() if live else ""
+    html = page.render(
+        body=Markup(as_html(markdown, figures, live)), scripts=Markup(code), rule=rule, style=Markup(style)
+    )
     return without_html(markdown), html, figures
 
 
@@ -63,23 +70,29 @@ def without_html(markdown: str) -> str:
     return re.sub(r"<(?=[a-zA-Z/!?])", "&lt;", markdown)
 
 
-def as_html(markdown: str, figures: dict[str, bytes]) -> str:
-    """Return the Markdown as HTML with the figures inside.
+def as_html(markdown: str, figures: dict[str, bytes], live: dict[str, dict]) -> str:
+    """Return the Markdown as HTML with the figures inside, those in `live` also as the data that a script draws.
 
     What others wrote into a shared store stands in it: raw HTML is shown, not obeyed; a link that is none to a page
     (`javascript:`) stays text (markdown-it's own rule); of an image that is none of `figures` its description is left.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
-    for token in tokens:
+    for opening, token, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
         for part, text in zip(token.children or [], (token.children or [])[1:], strict=False):
             if part.type == "strong_open" and text.content in (*VERDICTS, "NOT SVHN", "NOT FULL"):
                 part.attrSet("class", f"mark {text.content.replace(' ', '-').lower()}")
         for part in token.children or []:
             if part.type != "image":
                 continue
-            if content := figures.get(str(part.attrs["src"]).removeprefix("figures/")):
+            name = str(part.attrs["src"]).removeprefix("figures/")
+            if content := figures.get(name):
                 part.attrSet("src", "data:image/png;base64," + base64.b64encode(content).decode())
+                if name in live and len(token.children or []) == 1:
+                    opening.tag = closing.tag = "figure"
+                    opening.attrSet("class", "live")
+                    part.children = [Token("text", "", 0, content=words_of(live[name]) or part.content)]
+                    token.children = [part, Token("html_inline", "", 0, content=as_data(live[name]))]
             else:
                 part.type = "text"
     html = parser.renderer.render(tokens, parser.options, {})

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from dl.claims import CLAIMS, VERDICTS, Claim
+from dl.plots.live import read_live
 from entrypoints.questions import Question, Source
 from tracking.evidence import Evidence, best, parents
 
@@ -44,11 +45,11 @@ def cut_short(entry: str, params: dict[str, str]) -> bool:
     return any(asked[key] < default or (asked[key] and not default) for key, default in budgets.items())
 
 
-def section_of(question: Question, source: Source, figures: dict[str, bytes]) -> dict:
-    """Return what a source has to say; its figures are added to `figures`."""
+def section_of(question: Question, source: Source, figures: dict[str, bytes], live: dict[str, dict]) -> dict:
+    """Return what a source has to say; its figures are added to `figures`, those that live also to `live`."""
     candidates = parents(question.number, source.kind, **source.tags)
     run = best(candidates, partial(rank_run, source.entry))
-    shown, missing = figures_of(run, source, figures) if run else ([], [])
+    shown, missing = figures_of(run, source, figures, live) if run else ([], [])
     return {
         "source": source,
         "run": run,
@@ -63,8 +64,10 @@ def section_of(question: Question, source: Source, figures: dict[str, bytes]) ->
     }
 
 
-def figures_of(run: Evidence, source: Source, figures: dict[str, bytes]) -> tuple[list[dict], list[str]]:
-    """Add the run's figures to `figures`; return those that no other section shows, and what files are missing."""
+def figures_of(
+    run: Evidence, source: Source, figures: dict[str, bytes], live: dict[str, dict]
+) -> tuple[list[dict], list[str]]:
+    """Add the run's figures to both; return those that no other section shows, and what files are missing."""
     shown, missing = [], []
     for file, caption in (source.figures | source.extra).items():
         name = f"{source.entry}-{run.id[:8]}-{file}"
@@ -73,6 +76,9 @@ def figures_of(run: Evidence, source: Source, figures: dict[str, bytes]) -> tupl
         content = run.file(file)
         if content is not None:
             figures[name] = content
+            page = run.file(file.replace(".png", ".html"))
+            if page and (drawn := read_live(page.decode(errors="replace"))):
+                live[name] = drawn
             shown.append({"path": f"figures/{name}", "caption": caption})
         elif file in source.figures:
             missing.append(file)

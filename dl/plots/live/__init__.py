@@ -109,10 +109,20 @@ def live_page(figure: "Figure") -> str:
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; {rule}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body {{ margin: 8px; font: 16px/1.5 system-ui, sans-serif; }} {(HERE / "live.css").read_text()}</style></head>
+<style>body {{ margin: 8px; font: 16px/1.5 system-ui, sans-serif; }} {live_style_sheet()}</style></head>
 <body><main><figure class="live"><figcaption>{alt}</figcaption>{as_data(content)}</figure></main>
 {html}</body></html>
 """
+
+
+def live_style_sheet() -> str:
+    return (HERE / "live.css").read_text()
+
+
+def words_of(figure: dict) -> str:
+    """Return what a figure read by `read_live`, which others may have written, shows, in words; "" where it is mute."""
+    meta = figure["layout"].get("meta") if isinstance(figure["layout"], dict) else None
+    return str(meta.get("alt", "")) if isinstance(meta, dict) else ""
 
 
 def read_live(page: str) -> dict | None:
