@@ -4,45 +4,49 @@ Never a horizontal flip: a mirrored 2 is no digit.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 
-def augment(
-    x: Tensor,
-    rng: Generator,
-    translate: int = 0,
-    rotate: float = 0.0,
-    colour: float = 0.0,
-    invert: float = 0.0,
-    cutout: int = 0,
-) -> Tensor:
-    """Change each image on its own: (N, C, H, W) uint8 -> the same shape, float32 in 0..255.
+@dataclass(frozen=True)
+class Augmentation:
+    """How images may change; nothing does where all is zero."""
 
-    translate: up to that many pixels either way; what comes in is a reflection;
-    rotate: up to that many degrees either way, and as much shear (bilinear);
-    colour: contrast and brightness change by up to this share;
-    invert: probability of the negative (light digits on dark are as common in streets as dark on light);
-    cutout: side of a square that is greyed out (DeVries, Taylor, 2017), pixels.
-    """
+    translate: int = 0  # up to that many pixels either way; what comes in is a reflection
+    rotate: float = 0.0  # up to that many degrees either way, and as much shear (bilinear)
+    colour: float = 0.0  # contrast and brightness change by up to this share
+    invert: float = 0.0  # probability of the negative (light digits on dark are as common in streets as dark on light)
+    cutout: int = 0  # side of a square that is greyed out (DeVries, Taylor, 2017), pixels
+
+    @classmethod
+    def of(cls, recipe: Any) -> Self:
+        """Return what `recipe` says in fields of the same names."""
+        return cls(*(getattr(recipe, field.name) for field in fields(cls)))
+
+
+def augment(x: Tensor, rng: Generator, how: Augmentation) -> Tensor:
+    """Change each image on its own: (N, C, H, W) uint8 -> the same shape, float32 in 0..255."""
     n, _, height, width = x.shape
+    colour, cutout = how.colour, how.cutout
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(n, *shape, generator=rng, device=x.device) * (high - low) + low
 
-    if rotate:
-        x = _affine(x.float(), uniform, translate, rotate)
-    elif translate:
-        x = _crop(x, rng, translate)
+    if how.rotate:
+        x = _affine(x.float(), uniform, how.translate, how.rotate)
+    elif how.translate:
+        x = _crop(x, rng, how.translate)
     x = x.float()  # a copy, ours to change
     if colour:
         mean = x.mean((1, 2, 3), keepdim=True)
         contrast, brightness = uniform(1 - colour, 1 + colour, 1, 1, 1), uniform(-colour, colour, 1, 1, 1)
         x = x.mul_(contrast).add_(mean * (1 - contrast) + 255 * brightness).clamp_(0, 255)
-    if invert:
-        x = torch.where(uniform(0, 1, 1, 1, 1) < invert, 255 - x, x)
+    if how.invert:
+        x = torch.where(uniform(0, 1, 1, 1, 1) < how.invert, 255 - x, x)
     if cutout:
         row = torch.arange(height, device=x.device) - uniform(0, height, 1)  # (N, H)
         column = torch.arange(width, device=x.device) - uniform(0, width, 1)  # (N, W)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dl.augment import augment
+from dl.augment import Augmentation, augment
 from dl.backward import backward
 from dl.checkpoint import Checkpoints, capture, on_cpu, restore
 from dl.data.split import Data, Split
@@ -219,7 +219,7 @@ class Training:
         """Train on one batch; return its loss, share of hits and norm of the gradient, on the device."""
         recipe, group = self.recipe, self.group
         self.grow(to_all=self.schedule.last_epoch >= round(recipe.grow * self.steps * recipe.epochs))
-        x = augment(x, self.noise, recipe.translate, recipe.rotate, recipe.colour, recipe.invert, recipe.cutout)
+        x = augment(x, self.noise, Augmentation.of(recipe))
         loss, hits, micro = backward(self.model, group.share(x), group.share(y), recipe.label_smoothing, self.micro)
         self.micro = group.agree(micro)
         group.average_gradients(self.model)

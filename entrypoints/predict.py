@@ -51,7 +51,7 @@ def main(model: str, images: Path) -> None:
         heading = f"{title}, trained on {dataset}"
         run.figure("contact_sheet.png", contact_sheet(x.numpy(), names, probabilities, heading))
         run.metrics({"images": len(rows), "skipped": len(skipped), "mean_probability": probabilities.max(1).mean()})
-        run.note(predictions_note(rows, heading))
+        run.note(f"{heading}.\n\n```\n{predictions_as_text(rows[:100])}\n```")  # to be read: the JSON has all
         where = run.client.get_run(run.id).info.artifact_uri
     click.echo(predictions_as_text(rows))
     click.echo(f"{heading}; predictions.json, contact_sheet.png: {where}")
@@ -88,15 +88,6 @@ def predictions_as_text(rows: list[dict]) -> str:
     for each in rows:
         top = "  ".join(f"{guess['label']} {guess['probability']:.1%}" for guess in each["top"])
         lines.append(f"{each['file']:{width}}  {each['label']:>5}  {each['probability']:>11.1%}  {top}")
-    return "\n".join(lines)
-
-
-def predictions_note(rows: list[dict], heading: str) -> str:
-    """Return the results as a Markdown table, for the run's note."""
-    lines = [f"{heading}.", "", "| file | label | probability |", "|---|---|---|"]
-    for each in rows[:100]:  # a note is to be read: predictions.json has all
-        name = each["file"].replace("|", "\\|")
-        lines.append(f"| {name} | **{each['label']}** | {each['probability']:.1%} |")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ from dl.data import street_digits
 from dl.data.digits import digits, resplit
 from dl.population import Repeat, train
 from dl.recipes import ZOO, Plan
-from dl.recipes.jobs import train_plan, try_recipe
+from dl.recipes.jobs import Place, train_plan, try_recipe
 from dl.recipes.space import recipe_space
 from dl.table1 import TABLE1, Config
 from dl.train import DivergedError
@@ -290,7 +290,7 @@ def mixed(point, report, folder: Path, plan: Plan, data):
         file.write("began\n")
     if what == "raises":
         raise ValueError("not a good point")
-    try_recipe({"lr": point["lr"]}, tell, plan=plan, data=data, device="cpu", folder=folder / name)
+    try_recipe({"lr": point["lr"]}, tell, plan=plan, data=data, place=Place("cpu", folder / name))
 
 
 def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatch):
@@ -318,7 +318,7 @@ def test_what_happens_to_workers_and_trials(store, tmp_path, cluster, monkeypatc
     here = []  # the same training, never interrupted, in this process
     torch.set_num_threads(1)
     tell = lambda values: here.append(values["metrics"]["val_loss"])  # noqa: E731
-    try_recipe({"lr": 2e-3}, tell, plan=plan, data=data, device="cpu", folder=tmp_path / "here")
+    try_recipe({"lr": 2e-3}, tell, plan=plan, data=data, place=Place("cpu", tmp_path / "here"))
     for what in ("dies once", "well"):
         history = MlflowClient().get_metric_history(children[what].info.run_id, "val_loss")
         assert [(metric.step, metric.value) for metric in history] == list(enumerate(here, 1))

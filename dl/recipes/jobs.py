@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,28 +17,36 @@ from dl.train import Epoch, fit
 from dl.tuning import Report, short_hash
 
 
-def train_plan(point: dict, report: Report, plans: Mapping[str, Plan], data: Data, device: str, folder: Path) -> None:
-    """Train plans[point["network"]]; its checkpoints lie in `folder` under that name."""
+@dataclass(frozen=True)
+class Place:
+    """Where a worker trains, and the folder of its checkpoints: across machines storage that they share."""
+
+    device: str
+    folder: Path
+
+    def below(self, name: str) -> "Place":
+        return Place(self.device, self.folder / name)
+
+
+def train_plan(point: dict, report: Report, plans: Mapping[str, Plan], data: Data, place: Place) -> None:
+    """Train plans[point["network"]]; its checkpoints lie under that name."""
     network = point["network"]
-    train_reporting(plans[network], report, data, device, folder / network)
+    train_reporting(plans[network], report, data, place.below(network))
 
 
-def try_recipe(point: dict, report: Report, plan: Plan, data: Data, device: str, folder: Path) -> None:
-    """Train `plan` with the recipe of `point`; its checkpoints lie in `folder` under the point's hash."""
-    train_reporting(plan.at(point), report, data, device, folder / short_hash(point))
+def try_recipe(point: dict, report: Report, plan: Plan, data: Data, place: Place) -> None:
+    """Train `plan` with the recipe of `point`; its checkpoints lie under the point's hash."""
+    train_reporting(plan.at(point), report, data, place.below(short_hash(point)))
 
 
-def train_reporting(plan: Plan, report: Report, data: Data, device: str, folder: Path) -> None:
-    """Train by `plan` and report each epoch, scored by its validation accuracy.
-
-    Training goes on behind the checkpoints found in `folder`: across machines it has to be storage that they share.
-    """
+def train_reporting(plan: Plan, report: Report, data: Data, place: Place) -> None:
+    """Train by `plan`, behind the checkpoints found, and report each epoch, scored by its validation accuracy."""
 
     def tell(epoch: Epoch) -> None:
         report({"epoch": epoch.index, "score": epoch.val_accuracy, "metrics": epoch.metrics()})
 
     model, _ = plan.prepare(data)
-    fit(model, plan.subsample(data), plan.recipe, device, tell, checkpoints=Checkpoints(folder))
+    fit(model, plan.subsample(data), plan.recipe, place.device, tell, checkpoints=Checkpoints(place.folder))
 
 
 def try_config(point: dict, report: Report, repeats: list[Repeat], epochs: int, device: str) -> None:

@@ -78,10 +78,17 @@ def init_ray(cluster: Cluster) -> None:
             raise ValueError(f"a trial wants {wanted:g} {kind}, the whole cluster has {resources.get(kind, 0):g}")
 
 
-def run_on_ray(
-    job: Job, cluster: Cluster, next_trial: Callable[[], Trial], count: int, halving: Halving | None, log: Log
-) -> None:
-    """Run `count` trials that `next_trial` gives as there is room for them; what workers report reaches `log` here.
+@dataclass(frozen=True)
+class Queue:
+    """Trials that wait to be run."""
+
+    next_trial: Callable[[], Trial]  # called as there is room
+    count: int
+    halving: Halving | None = None  # what stops them early
+
+
+def run_on_ray(job: Job, cluster: Cluster, queue: Queue, log: Log) -> None:
+    """Run the trials of `queue`; what workers report reaches `log` here.
 
     A worker that dies is replaced. Raises BrokenJobError where a job raised what is no fact about its point, and what
     `init_ray` raises.
@@ -91,7 +98,7 @@ def run_on_ray(
     from ray.tune.schedulers import FIFOScheduler
     from ray.tune.search import Searcher
 
-    threads = max(1, int(cluster.cpus))
+    threads, halving = max(1, int(cluster.cpus)), queue.halving
     running: dict[str, Trial] = {}  # by Ray's id
     began: set[str] = set()
 
@@ -111,7 +118,7 @@ def run_on_ray(
             return Searcher, ()
 
         def suggest(self, trial_id: str) -> Point:
-            running[trial_id] = next_trial()
+            running[trial_id] = queue.next_trial()
             running[trial_id].id = trial_id
             return dict(running[trial_id].point)
 
@@ -177,7 +184,7 @@ def run_on_ray(
         tune.Tuner(
             tune.with_resources(tune.with_parameters(trainable, job=job), {"cpu": cluster.cpus, "gpu": cluster.gpus}),
             tune_config=tune.TuneConfig(
-                search_alg=Suggestions(), scheduler=Stops(), num_samples=count, reuse_actors=True
+                search_alg=Suggestions(), scheduler=Stops(), num_samples=queue.count, reuse_actors=True
             ),
             run_config=tune.RunConfig(
                 storage_path=folder,

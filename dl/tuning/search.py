@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dl.tuning.cluster import Cluster, run_on_ray
+from dl.tuning.cluster import Cluster, Queue, run_on_ray
 from dl.tuning.halving import Halving
 from dl.tuning.tpe import TPE, Space
 from dl.tuning.trial import POINT_ERRORS, Job, Log, Point, StoppedError, Trial, first_line, take_report
@@ -69,7 +69,7 @@ def run_search(
         for _ in range(count):
             run_here(job, next_trial(), halving, log)
     elif count > 0:
-        run_on_ray(job, cluster, next_trial, count, halving, log)
+        run_on_ray(job, cluster, Queue(next_trial, count, halving), log)
     return sorted(trials, key=lambda trial: trial.number)
 
 
@@ -77,7 +77,7 @@ def run_points(job: Job, points: Sequence[Point], log: Log, cluster: Cluster) ->
     """Run a trial on Ray for each of these points, none of them stopped early."""
     trials = [Trial(number, point) for number, point in enumerate(points)]
     if trials:
-        run_on_ray(job, cluster, iter(trials).__next__, len(trials), None, log)
+        run_on_ray(job, cluster, Queue(iter(trials).__next__, len(trials)), log)
     return trials
 
 

@@ -2,10 +2,8 @@
 
 from dataclasses import asdict, fields, replace
 
-import torch
-import torch.nn.functional as F
-
-from dl.models import Preprocessed
+from dl.evaluate import evaluate
+from dl.models import Preprocessed, parameters
 from dl.population import History, Repeat, Stack
 from dl.table1 import Config
 from entrypoints.digits_search.records import Setting
@@ -32,14 +30,9 @@ def train_winner(setting: Setting, winner: Config) -> list[dict]:
     results = []
     for r, seed in enumerate(seeds):
         net = Preprocessed(stack.network(0, r), 0.0, 16.0).eval()
-        with torch.no_grad():
-            logits = net(data.test.x)
-        result = {
-            "test_loss": F.cross_entropy(logits, data.test.y).item(),
-            "test_accuracy": (logits.argmax(1) == data.test.y).double().mean().item(),
-        }
+        result = dict(zip(("test_loss", "test_accuracy"), evaluate(net, data.test), strict=True))
         results.append(result)
-        params = asdict(winner) | {"network_seed": seed, "parameters": sum(p.numel() for p in net.parameters())}
+        params = asdict(winner) | {"network_seed": seed, "parameters": parameters(net)}
         name = f"digits_search / winner / seed {seed}"
         with setting.run.child(name, params, {"kind": "network", "network": "digits-mlp", "recipe": "found"}) as child:
             setting.log_inputs(child)

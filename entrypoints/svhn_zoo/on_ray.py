@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from dl.recipes.jobs import train_plan
+from dl.recipes.jobs import Place, train_plan
 from dl.train import DivergedError, Epoch
 from dl.tuning import Cluster, Trial, run_points
 from entrypoints.svhn_zoo.training import Setup, Trained, begin, run_tags, settings
@@ -57,7 +57,7 @@ def train_on_ray(run: Run, variants: Sequence[Variant], setup: Setup, cluster: C
     waiting = {each.folder: each for each in variants if not run.result(each.run_name, "result.json")}
     plans = {name: variant.plan for name, variant in waiting.items()}
     data = replace(setup.data, test=setup.data.val)  # the workers do not score
-    job = partial(train_plan, plans=plans, data=data, device=cluster.device, folder=setup.folder)
+    job = partial(train_plan, plans=plans, data=data, place=Place(cluster.device, setup.folder))
     with NetworkLog(run, waiting, setup) as log:
         run_points(job, [{"network": name} for name in waiting], log, cluster)
     run.reread()

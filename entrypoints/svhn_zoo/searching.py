@@ -8,7 +8,7 @@ from functools import partial
 import click
 import numpy as np
 
-from dl.recipes.jobs import try_recipe
+from dl.recipes.jobs import Place, try_recipe
 from dl.recipes.space import recipe_space
 from dl.tuning import Cluster, Search, Trial, explain_failure, fingerprint, run_search
 from entrypoints.svhn_zoo.training import Setup, Trained
@@ -56,7 +56,7 @@ def search_recipe(run: Run, seeds: Sequence[Variant], setup: Setup, search: Reci
     shipped = {key: getattr(short.recipe, key) for key in space}
     folder = setup.folder / f"{network}-trials"
     data = replace(setup.data, test=setup.data.val)  # no trial sees the test images
-    job = partial(try_recipe, plan=short, data=data, device=setup.device.type, folder=folder)
+    job = partial(try_recipe, plan=short, data=data, place=Place(setup.device.type, folder))
 
     def say(trial: Trial) -> None:
         end = trial.error or f"validation accuracy {trial.score:.1%} after {max(trial.scores)} epochs"
