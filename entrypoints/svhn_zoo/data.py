@@ -13,7 +13,7 @@ from dl.data import Data, MissingError, Progress, street_digits, svhn
 from entrypoints.svhn_zoo.distributed import world_size
 from entrypoints.svhn_zoo.options import ZooOptions
 
-SIZES = {"full": (67_257, 6_000, 26_032), "quick": (6_000, 600, 2_000)}  # train, validation, test; full: SVHN's
+SIZES = {"full": (67_257, 6_000, 26_032), "quick": (12_000, 600, 2_000)}  # train, validation, test; full: SVHN's
 NOTICE = "NOT SVHN: trained and scored on generated street digits; these numbers say nothing about SVHN."
 
 

@@ -149,7 +149,12 @@ def answer_question_4(results: Results, best: dict) -> str:
         f"Data: {name}; preset: {results.options.preset}.",
     ]
     if results.options.preset == "quick":
-        lines.append("A quick run shows that everything works; it does not rank the networks: see the `full` preset.")
+        grown = [ZOO[network].title for network, _ in results.compared if ZOO[network].quick.recipe.grow]
+        lines.append(
+            "A quick run gives networks that work and no ranking of architectures"
+            + (f" ({', '.join(grown)}: most steps on one block a stage, the others joined at the end)" if grown else "")
+            + ": see the `full` preset."
+        )
     return "\n\n".join(lines)
 
 
