@@ -27,7 +27,7 @@ def test_ratio_says_how_many_times_faster():
 def test_an_unknown_group_is_one_line():
     result = CliRunner().invoke(main, ["--only", "digits,speed"])
     assert result.exit_code == 2
-    assert "unknown speed: known are training, digits, data, tracking" in result.output
+    assert "unknown speed: known are training, digits, data, tracking, latency" in result.output
 
 
 def table_of(run) -> dict[str, dict]:

@@ -16,6 +16,7 @@ from mlflow.models import Model, infer_signature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema, TensorSpec
 from torch import nn
+from torch.export import ExportedProgram
 
 from tracking.errors import StoreError
 from tracking.model_card import About, HeldOut, datasets_of, model_card
@@ -228,6 +229,15 @@ def pull(uri: str, shape: tuple[int, ...], dtype: str) -> tuple[PyFuncModel, dic
         return model, client.get_run(model.metadata.run_id).data.tags
     except MlflowException:
         return model, {}
+
+
+def program_of(uri: str) -> ExportedProgram:
+    """Return the exported program (pt2) of a model that `register` has logged. LookupError where there is none."""
+    with TemporaryDirectory() as folder:
+        files = list(Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)).rglob("*.pt2"))
+        if not files:
+            raise LookupError(f"{uri!r} has no exported program: it is no network of this project")
+        return torch.export.load(files[0])
 
 
 def _check_input(model: PyFuncModel, uri: str, shape: tuple[int, ...], dtype: str) -> None:

@@ -6,8 +6,8 @@
 
     mlflow run . -e benchmark --env-manager local -P only=training,digits
 
-It ends with one table: medians, with the smallest and the largest. Lightning is an optional peer
-(requirements-benchmark.txt): its rows say so where it is not installed.
+It ends with one table: medians, with the smallest and the largest. Lightning and ONNX Runtime are optional peers
+(requirements-benchmark.txt): their rows say so where they are not installed.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ import click
 
 from entrypoints.options import Command
 
-GROUPS = ("training", "digits", "data", "tracking")
+GROUPS = ("training", "digits", "data", "tracking", "latency")
 
 
 @click.command(cls=Command, help=__doc__)
@@ -32,6 +32,7 @@ def main(repeats: int, only: str) -> None:
 
     from entrypoints.benchmark.data import data_rows
     from entrypoints.benchmark.digits import digits_rows
+    from entrypoints.benchmark.latency import latency_rows
     from entrypoints.benchmark.rows import SpeedRow, speed_table
     from entrypoints.benchmark.tracking import tracking_rows
     from entrypoints.benchmark.training import training_rows
@@ -41,7 +42,7 @@ def main(repeats: int, only: str) -> None:
     with start("benchmark", {"repeats": repeats, "only": only}, {"kind": "benchmark", "device": "cpu"}) as run:
         measures: dict[str, Callable[[int], Iterator[SpeedRow]]] = {
             "training": training_rows, "digits": digits_rows, "data": data_rows,
-            "tracking": partial(tracking_rows, run),
+            "tracking": partial(tracking_rows, run), "latency": latency_rows,
         }  # fmt: skip
         for name in groups:
             for row in measures[name](repeats):
