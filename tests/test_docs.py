@@ -12,7 +12,7 @@ from mlflow.cli import cli as mlflow_cli
 from tests.test_project import ENTRIES, ROOT, module_of
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES = {"tracking.serve": "tracking.serve"} | {f"entrypoints.{name}": module_of(name) for name in ENTRIES}
 BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tests.test_project import ENTRIES, QUESTIONS, ROOT, files_of_the_program, imported, module_of
 
 OURS = {"dl", "docs", "entrypoints", "tests", "tracking"}
-SOON = {"axe-core-python", "nbclient", "nbformat", "plotly", "pyarrow"}  # by code that is being written
+SOON = {"axe-core-python", "nbclient", "nbformat"}  # by code that is being written
 # used, and never imported
 RUN = {
     "ipykernel": "by nbclient", "mypy": "by a command", "nvidia-ml-py": "by MLflow", "psutil": "by MLflow",
