@@ -4,9 +4,16 @@ They refuse to meet a tensor of the CPU, as CUDA's do, and to tell a value: the 
 """
 
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
+import torchgen
+import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dl import landscape
 from dl.cells import cells
@@ -17,6 +24,7 @@ from dl.logistic.race import goals
 from dl.models import Preprocessed
 from dl.population import Repeat, Stack
 from dl.recipes import ZOO
+from dl.recipes.document import DOCUMENT, shrunk
 from dl.table1 import Config
 from dl.train import Recipe, fit
 
@@ -74,3 +82,54 @@ def test_a_stack_of_perceptrons_stays_on_the_gpu(device):
 def test_hessians_stay_on_the_gpu(device, cell):
     point = torch.zeros(3, len(cell.box[0]), dtype=torch.float64, device=device)
     assert landscape.spectra(cell.f, point).device.type == "meta"
+
+
+# ------------------------------------------------------------------------------------------ Apple's GPUs
+
+
+@cache
+def kernels() -> dict[str, set[str]]:
+    """Which kernels torch says that it has, an operation: its table native_functions.yaml."""
+    path = Path(torchgen.__file__).parent / "packaged" / "ATen" / "native" / "native_functions.yaml"
+    table = {entry["func"].split("(")[0]: entry for entry in yaml.load(path.read_text(), yaml.CSafeLoader)}
+    found = {}
+    for name, entry in table.items():
+        rows = table[entry.get("structured_delegate", name)].get("dispatch", {"CompositeImplicitAutograd": ""})
+        found[name] = {key.strip() for row in rows for key in row.split(",")}
+    return found
+
+
+class Recorder(TorchDispatchMode):
+    """Notes each operation of torch, and the types of numbers that it returns on the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.types = set(), set()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        namespace, name = operation._schema.name.split("::")
+        if namespace == "aten":
+            overload = operation._overloadname
+            self.operations.add(name if overload == "default" else f"{name}.{overload}")
+        self.types |= {each.dtype for each in tree_leaves(result) if isinstance(each, torch.Tensor) and each.is_meta}
+        return result
+
+
+@pytest.mark.parametrize(
+    "plan", [*(ZOO[name].full for name in ("lenet5", "alexnet", "vgg16", "resnet18")), shrunk(DOCUMENT["alexnet"])]
+)
+def test_a_training_needs_nothing_that_apples_gpus_have_not(device, plan):
+    """No operation without a kernel for MPS or one that is put together from others, and no float64.
+
+    The table is torch's own, this machine has no such GPU: it tells that a kernel is there, not what it computes.
+    """
+    split = Split(torch.zeros(32, 3, 32, 32, dtype=torch.uint8), torch.zeros(32, dtype=torch.int64))
+    recipe = replace(plan.recipe, epochs=1, batch_size=16, rotate=5, invert=0.1, ema=0.9)
+    model = Preprocessed(plan.build(), 100.0, 50.0, plan.size if plan.size != 32 else None)
+    with Recorder() as seen, pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        fit(model, Data("x", "", split, split, split), recipe, device)
+    assert "convolution_backward" in seen.operations
+    there = {"MPS", "CompositeImplicitAutograd", "CompositeExplicitAutograd"}
+    assert {name for name in seen.operations if not kernels()[name] & there} == set()
+    assert torch.float64 not in seen.types
