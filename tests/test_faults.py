@@ -73,9 +73,11 @@ def finish(
 
 
 def histories(run_id: str) -> dict[str, list[tuple[int, float]]]:
-    """Every metric with its steps, but for the times."""
+    """Every metric with its steps, but for the times and the machine's load."""
     client = MlflowClient()
-    keys = sorted(set(client.get_run(run_id).data.metrics) - TIMES)
+    keys = sorted(
+        key for key in client.get_run(run_id).data.metrics if key not in TIMES and not key.startswith("system/")
+    )
     return {key: sorted((m.step, m.value) for m in client.get_metric_history(run_id, key)) for key in keys}
 
 

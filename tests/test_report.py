@@ -115,7 +115,7 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     assert "points=2000" not in markdown
     assert "seed=0" not in markdown
     assert "**refuted** | by SVHN | [real and full]" in row_of(markdown, "Q4-vgg")
-    assert f"/runs/{real})" in row_of(markdown, "Q4-vgg")
+    assert f"/runs/{real}?" in row_of(markdown, "Q4-vgg")
     assert "Answer of real and full" in markdown
     # from the other recipe's run, and marked for what it is
     assert "**NOT SVHN** (generated street-digits, quick preset): yes | [by the document]" in row_of(
