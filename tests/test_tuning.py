@@ -506,7 +506,7 @@ def test_a_network_that_failed_on_a_worker_is_failed_and_not_trained_again(store
     result = zoo("--seeds", "2", "--engine", "ray")
     reason = "its worker died 1 times" if end == "dies" else "DivergedError: loss nan in epoch 1 of 4"
     assert result.exit_code == 1, result.output
-    assert f"LeNet-5 seed 1: {reason}" in result.output
+    assert f"LeNet-5, seed 1: {reason}" in result.output
     assert "1 of 2 networks failed: LeNet-5, seed 1" in result.output.splitlines()[-1]
     networks = {run.data.params["seed"]: run for run in runs("network")}
     assert {seed: run.info.status for seed, run in networks.items()} == {"0": "FINISHED", "1": "FAILED"}
