@@ -38,7 +38,7 @@ class Recipe:
     label_smoothing: float = 0.1
     clip: float = 1.0  # largest norm of the gradient; 0: unlimited
     ema: float = 0.0  # decay a step of the averaged weights that are evaluated; 0: none
-    grow: float = 0.0  # share of all steps with one residual block a width only; the others join as identities
+    grow: float = 0.0  # share of all steps with one residual block a stage only; the others join as identities
     translate: int = 4  # augmentation: see `augment`
     rotate: float = 0.0
     colour: float = 0.2
@@ -163,6 +163,8 @@ class Training:
         share = lr_share(recipe, self.steps * recipe.epochs)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)  # its `last_epoch` counts steps
         self.later = later_blocks(model) if recipe.grow else []
+        self.grown = round(recipe.grow * self.steps * recipe.epochs)  # the step at which they join
+        self.augmentation = Augmentation.of(recipe)
         self.lr = recipe.lr  # of the newest step
         self.average = deepcopy(model) if recipe.ema else None
         self.averaged = [floats(self.average), floats(model)] if self.average else []
@@ -218,8 +220,8 @@ class Training:
     def step(self, x: Tensor, y: Tensor) -> list[Tensor]:
         """Train on one batch; return its loss, share of hits and norm of the gradient, on the device."""
         recipe, group = self.recipe, self.group
-        self.grow(to_all=self.schedule.last_epoch >= round(recipe.grow * self.steps * recipe.epochs))
-        x = augment(x, self.noise, Augmentation.of(recipe))
+        self.grow(to_all=self.schedule.last_epoch >= self.grown)
+        x = augment(x, self.noise, self.augmentation)
         loss, hits, micro = backward(self.model, group.share(x), group.share(y), recipe.label_smoothing, self.micro)
         self.micro = group.agree(micro)
         group.average_gradients(self.model)
