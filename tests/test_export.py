@@ -54,8 +54,9 @@ def test_a_file_that_answers_otherwise_is_not_logged(registered, monkeypatch):
 
 
 def test_a_missing_package_and_a_missing_model_are_a_line_each(store, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda package: None if package == "onnx" else package)
+    assert exported().output == "Error: no onnx here: pip install -r requirements-export.txt\n"
+    monkeypatch.setattr(export, "find_spec", lambda package: package)
     missing = exported("--model", "models:/nothing@champion")
     assert missing.exit_code == 1
     assert missing.output.splitlines()[-1].startswith("Error: no model 'models:/nothing@champion'")
-    monkeypatch.setattr(export, "find_spec", lambda package: None if package == "onnx" else package)
-    assert exported().output == "Error: no onnx here: pip install -r requirements-export.txt\n"

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from dl.plots import COLOURS, LINES, figure, tidy
 
 LOSS_TITLES = {"ce": "cross-entropy", "mse": "MSE"}
 CUT = 6.0  # where the cross-entropy surface is cut: it has no upper bound
+NUMBERS: dict[str, Any] = {"fontsize": 7, "fmt": "%g"}  # of the lines of equal height
 HEIGHT = PowerNorm(0.4, 0, CUT)  # one shade a height in every surface, finer where MSE lives
 
 
@@ -28,10 +30,13 @@ def corner_surfaces() -> Figure:
     for row, (name, loss) in enumerate((("mse", LOSSES["mse"]), ("ce", LOSSES["ce"]))):
         height = loss.value(z, y).clamp(max=CUT)
         cut = f", cut at {CUT:g}: it has no bound" if name == "ce" else ""
-        _space(fig.add_subplot(2, 2, 2 * row + 1, projection="3d"), y, p, height, f"{LOSS_TITLES[name]} L(y, p){cut}")
+        space = fig.add_subplot(2, 2, 2 * row + 1, projection="3d")
+        _space(space, y, p, height, f"{LOSS_TITLES[name]} L(y, p){cut}")
+        space.set(xlabel="label y", ylabel="probability p")
         axes = fig.add_subplot(2, 2, 2 * row + 2)
         levels = (0.02, 0.1, 0.25, 0.5, 0.7, 1, 2, 4)
-        _contours(axes, p, y[:, 0], height, levels, _on_diagonals(loss.value, levels))
+        lines = _contours(axes, p, y[:, 0], height, levels)
+        axes.clabel(lines, **NUMBERS, manual=_on_diagonals(loss.value, levels))
         tidy(axes, "", "predicted probability p", "label y")
         for corner, at, side in ((1.0, 0.01, "left"), (0.0, 0.99, "right")):
             logit = torch.tensor(np.log(at / (1 - at)))
@@ -102,11 +107,11 @@ def weight_surfaces(problem: Problem, paths: Mapping[str, Mapping[str, np.ndarra
         height = LOSSES[name].value(z, y).mean(-1)
         space = fig.add_subplot(2, 2, 2 * row + 1, projection="3d")
         cut = f", cut at {CUT:g}" if height.max() > CUT else ""
-        _space(space, first, second, height.clamp(max=CUT), f"{LOSS_TITLES[name]}, mean over {len(y)} tumours{cut}", "")
+        _space(space, first, second, height.clamp(max=CUT), f"{LOSS_TITLES[name]}, mean over {len(y)} tumours{cut}")
         space.set(xlabel=f"weight: {problem.features[0]}", ylabel=f"weight: {problem.features[1]}")
         axes = fig.add_subplot(2, 2, 2 * row + 2)
         levels = (0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 0.8, 1, 2, 3, 4, 5)
-        _contours(axes, grid, grid, height, levels)
+        axes.clabel(_contours(axes, grid, grid, height, levels), **NUMBERS)
         tidy(axes, "", *(f"weight: {feature}" for feature in problem.features))
         for index, (label, path) in enumerate(paths[name].items()):
             look: dict[str, Any] = {
@@ -128,21 +133,20 @@ def weight_surfaces(problem: Problem, paths: Mapping[str, Mapping[str, np.ndarra
     return fig
 
 
-def _space(axes: Any, x: Tensor, y: Tensor, height: Tensor, title: str, label: str = "label y") -> None:
+def _space(axes: Any, x: Tensor, y: Tensor, height: Tensor, title: str) -> None:
     axes.plot_surface(
         *(np.broadcast_to(v, height.shape) for v in (x, y)), np.asarray(height), cmap="cividis", norm=HEIGHT,
         rcount=60, ccount=60, linewidth=0.15, edgecolor=(0, 0, 0, 0.25), antialiased=True,
     )  # fmt: skip
-    axes.set(zlim=(0, CUT), xlabel=label, ylabel="probability p" if label else "", zlabel="loss L")
+    axes.set(zlim=(0, CUT), zlabel="loss L")
     axes.set_title(title, fontsize=10)
     axes.view_init(28, -50)
 
 
-def _contours(axes: Axes, x: Tensor, y: Tensor, height: Tensor, levels: Sequence[float], places: Sequence = ()) -> None:
-    """Draw lines of equal height. `places`: where the levels' numbers stand; none: where matplotlib likes them."""
+def _contours(axes: Axes, x: Tensor, y: Tensor, height: Tensor, levels: Sequence[float]) -> ContourSet:
+    """Draw lines of equal height, on shades."""
     axes.contourf(x, y, height, levels=(0, *levels, 100), cmap="Greys", alpha=0.5, norm=HEIGHT)
-    lines = axes.contour(x, y, height, levels=levels, colors="0.15", linewidths=0.8)
-    axes.clabel(lines, fontsize=7, fmt="%g", manual=places or False)
+    return axes.contour(x, y, height, levels=levels, colors="0.15", linewidths=0.8)
 
 
 def _label() -> dict:
