@@ -18,7 +18,7 @@ from dl.checkpoint import Checkpoints, capture, on_cpu, restore
 from dl.data.split import Data, Split
 from dl.device import default_generator, training_precision
 from dl.evaluate import evaluate
-from dl.models.resnet import later_blocks
+from dl.models.growing import Growing, growing
 from dl.parallel import Group
 
 
@@ -38,7 +38,7 @@ class Recipe:
     label_smoothing: float = 0.1
     clip: float = 1.0  # largest norm of the gradient; 0: unlimited
     ema: float = 0.0  # decay a step of the averaged weights that are evaluated; 0: none
-    grow: float = 0.0  # share of all steps with one residual block a stage only; the others join as identities
+    grow: float = 0.0  # share of all steps on one layer a stage; the others join as identities (dl/models/growing.py)
     translate: int = 4  # augmentation: see `augment`
     rotate: float = 0.0
     colour: float = 0.2
@@ -59,7 +59,7 @@ class Recipe:
             "0 <= label_smoothing < 1": 0 <= self.label_smoothing < 1,
             "clip >= 0": self.clip >= 0,
             "0 <= ema < 1": 0 <= self.ema < 1,
-            "0 <= grow < 1": 0 <= self.grow < 1,
+            "0 <= grow < 1, and 0 where weights are averaged": 0 <= self.grow < 1 and not (self.grow and self.ema),
             "0 <= translate < 16 pixels": 0 <= self.translate < 16,
             "0 <= rotate < 45 degrees": 0 <= self.rotate < 45,
             "0 <= colour <= 1": 0 <= self.colour <= 1,
@@ -143,7 +143,8 @@ def fit(
             on_epoch(history[-1])
         if checkpoints:
             checkpoints.wait()
-        training.grow(to_all=True)
+        if training.growing:
+            training.growing.skipped = False
         if training.average:
             model.load_state_dict(training.average.state_dict())
     return history
@@ -160,10 +161,10 @@ class Training:
         self.steps = len(train) // recipe.batch_size  # an epoch
         self.micro = recipe.batch_size // group.world  # images that fit through at once
         self.optimizer = make_optimizer(model, recipe, fused=device.type in ("cuda", "cpu"))
-        share = lr_share(recipe, self.steps * recipe.epochs)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, share)  # its `last_epoch` counts steps
-        self.later = later_blocks(model) if recipe.grow else []
-        self.grown = round(recipe.grow * self.steps * recipe.epochs)  # the step at which they join
+        total = self.steps * recipe.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lr_share(recipe, total))
+        self.growing = growing(model) if recipe.grow else None
+        self.grown = min(round(recipe.grow * total), total - 1)  # the step at which the later layers join
         self.augmentation = Augmentation.of(recipe)
         self.lr = recipe.lr  # of the newest step
         self.average = deepcopy(model) if recipe.ema else None
@@ -212,16 +213,22 @@ class Training:
             self.steps * recipe.batch_size / seconds, time.perf_counter() - began, self.micro,
         )  # fmt: skip
 
-    def grow(self, to_all: bool) -> None:
-        """Train all blocks from here on, or one a stage."""
-        for block in self.later:
-            block.skipped = not to_all
+    def grow(self, net: Growing, x: Tensor) -> None:
+        """Leave `net`'s later layers out, or take them in at their step: by the batch `x`, whole in every process."""
+        now = self.schedule.last_epoch  # it counts steps
+        net.skipped = now < self.grown
+        if now == self.grown:
+            hook = net.register_forward_pre_hook(lambda net, images: net.join(*images))
+            with torch.no_grad():
+                self.model(x)
+            hook.remove()
 
     def step(self, x: Tensor, y: Tensor) -> list[Tensor]:
         """Train on one batch; return its loss, share of hits and norm of the gradient, on the device."""
         recipe, group = self.recipe, self.group
-        self.grow(to_all=self.schedule.last_epoch >= self.grown)
         x = augment(x, self.noise, self.augmentation)
+        if self.growing:
+            self.grow(self.growing, x)
         loss, hits, micro = backward(self.model, group.share(x), group.share(y), recipe.label_smoothing, self.micro)
         self.micro = group.agree(micro)
         group.average_gradients(self.model)

@@ -7,12 +7,12 @@ of each block starts at zero, so that every block starts as the identity (Goyal 
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dl.models.conv import SmallMapConv2d
+from dl.models.growing import Growing
 from dl.models.init import kaiming
 
 STEMS = ("small", "imagenet")
@@ -24,18 +24,15 @@ def conv_bn(cin: int, cout: int, size: int, stride: int = 1) -> nn.Sequential:
 
 
 class Block(nn.Module):
-    """`body` around a shortcut: the identity where shapes agree, else a strided 1x1 convolution (option B).
-
-    skipped: leave the block out, as if it were the identity that it starts as.
-    """
+    """`body` around a shortcut: the identity where shapes agree, else a strided 1x1 convolution (option B)."""
 
     def __init__(self, body: nn.Sequential, cin: int, cout: int, stride: int):
         super().__init__()
-        self.body, self.skipped = body, False
+        self.body = body
         self.shortcut = nn.Identity() if stride == 1 and cin == cout else conv_bn(cin, cout, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, cin, H, W) -> (N, cout, H/stride, W/stride)
-        return x if self.skipped else F.relu(self.body(x) + self.shortcut(x))
+        return F.relu(self.body(x) + self.shortcut(x))
 
 
 def basic(cin: int, width: int, stride: int) -> Block:
@@ -55,10 +52,10 @@ def bottleneck(cin: int, width: int, stride: int) -> Block:
 
 def resnet(
     block: Callable[[int, int, int], Block], depths: tuple[int, int, int, int], stem: str = "small", classes: int = 10
-) -> nn.Sequential:
+) -> Growing:
     """Return the ResNet of four stages of `depths` blocks: (N, 3, 32, 32) float -> logits (N, classes).
 
-    Raises ValueError where `stem` is not in STEMS.
+    The blocks behind the first one of each stage can join later. Raises ValueError where `stem` is not in STEMS.
     """
     if stem not in STEMS:
         raise ValueError(f"unknown stem {stem!r}: known are {', '.join(STEMS)}")
@@ -66,13 +63,15 @@ def resnet(
         layers: list[nn.Module] = [conv_bn(3, 64, 3), nn.ReLU()]  # (N, 64, 32, 32)
     else:
         layers = [conv_bn(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]  # (N, 64, 8, 8)
-    cin = 64
+    cin, later = 64, []
     for stage, depth in enumerate(depths):
         width = 64 * 2**stage
         for index in range(depth):
+            later += [len(layers)] if index else []
             layers.append(block(cin, width, 2 if stage and not index else 1))
             cin = width if block is basic else 4 * width
-    net = kaiming(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes)))
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(cin, classes)]
+    net = kaiming(Growing(*layers, *head, later=later))
     for module in net:
         if isinstance(module, Block):
             *_, last = (each for each in module.body.modules() if isinstance(each, nn.BatchNorm2d))
@@ -80,34 +79,16 @@ def resnet(
     return net
 
 
-def later_blocks(model: nn.Module) -> list[Block]:
-    """Return the blocks behind the first one of each stage, by which a network can grow in depth while it trains.
-
-    They start as the identity, so the output stays what it was when they join: function-preserving growth (Chen,
-    Goodfellow, Shlens, "Net2Net", 2016, section 2.3). Raises ValueError where there are none.
-    """
-    chains = [list(each) for each in model.modules() if isinstance(each, nn.Sequential)]
-    pairs = [pair for chain in chains for pair in pairwise(chain)]
-    later = [
-        block
-        for before, block in pairs
-        if isinstance(before, Block) and isinstance(block, Block) and isinstance(block.shortcut, nn.Identity)
-    ]
-    if not later:
-        raise ValueError("only networks of residual blocks can grow: set grow to 0")
-    return later
-
-
-def resnet18(stem: str = "small", classes: int = 10) -> nn.Sequential:
+def resnet18(stem: str = "small", classes: int = 10) -> Growing:
     """Return ResNet-18: 11,173,962 parameters for ten classes with the small stem, 11,181,642 with ImageNet's."""
     return resnet(basic, (2, 2, 2, 2), stem, classes)
 
 
-def resnet50(stem: str = "small", classes: int = 10) -> nn.Sequential:
+def resnet50(stem: str = "small", classes: int = 10) -> Growing:
     """Return ResNet-50: 23,520,842 parameters for ten classes with the small stem, 23,528,522 with ImageNet's."""
     return resnet(bottleneck, (3, 4, 6, 3), stem, classes)
 
 
-def resnet101(stem: str = "small", classes: int = 10) -> nn.Sequential:
+def resnet101(stem: str = "small", classes: int = 10) -> Growing:
     """Return ResNet-101: 42,512,970 parameters for ten classes with the small stem, 42,520,650 with ImageNet's."""
     return resnet(bottleneck, (3, 4, 23, 3), stem, classes)
