@@ -34,6 +34,7 @@ from tracking.store import children, connect, end_orphans, find, page, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 SOURCE_TAGS = ("mlflow.source.", "mlflow.user", "mlflow.project.")  # who and what code: same for children
 
@@ -99,6 +100,10 @@ class Run:
 
     def figure(self, path: str, figure: "Figure") -> None:
         self.client.log_figure(self.id, figure, path)
+
+    def image(self, key: str, image: "Image", step: int) -> None:
+        """Log an image of a step: the UI goes through the steps of a `key` with a slider."""
+        self.client.log_image(self.id, image, key=key, step=step, synchronous=True)
 
     def log_table(self, path: str, rows: list[dict]) -> None:
         """Log a list of dicts as a table that the UI shows and compares; replaces one of that name."""

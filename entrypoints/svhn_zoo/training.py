@@ -20,6 +20,7 @@ from dl.recipes import ZOO
 from dl.train import DivergedError, Epoch, fit
 from entrypoints.svhn_zoo.data import NOTICE
 from entrypoints.svhn_zoo.distributed import announce, world_size
+from entrypoints.svhn_zoo.sheets import Sheets
 from entrypoints.svhn_zoo.variants import Variant
 from tracking.machine import machine_watched
 from tracking.model_card import About, HeldOut
@@ -124,6 +125,7 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
     recipe, data, row = trained.variant.plan.recipe, setup.data, trained.row
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(setup.device)
+    sheets = Sheets(child, data, recipe)
     an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
     with tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=None) as bar:
 
@@ -134,7 +136,10 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
                 child.tags({"micro_batch": epoch.micro_batch})
             # first what the page of comparison is to draw first
             child.metrics({"best_val_accuracy": best} | epoch.metrics(), epoch.index)
-            bar.update(max(0, epoch.index * an_epoch - bar.n))  # epochs of a checkpoint come without their steps
+            if unseen := epoch.index * an_epoch - bar.n:  # an epoch of a checkpoint comes without its steps
+                bar.update(unseen)
+            else:
+                sheets.log(model, epoch)
             bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 
         try:
