@@ -18,7 +18,7 @@ SOON = {"axe-core-python", "nbclient", "nbformat"}  # by code that is being writ
 # used, and never imported
 RUN = {
     "ipykernel": "by nbclient", "mypy": "by a command", "nvidia-ml-py": "by MLflow", "psutil": "by MLflow",
-    "psycopg": "by SQLAlchemy", "ruff": "by a command",
+    "psycopg": "by SQLAlchemy", "pytest-xdist": "by pytest", "ruff": "by a command",
 }  # fmt: skip
 LOCK = (ROOT / "requirements.txt").read_text()
 PINS = re.split(r"^(?=\w)", LOCK, flags=re.MULTILINE)[1:]  # version, hashes, what wants it
