@@ -11,7 +11,7 @@ from PIL import Image
 from dl.data import street_digits
 from dl.models import Preprocessed
 from dl.models.lenet import lenet5
-from dl.plots.sheets import COLUMNS, GAP, SIDE, training_sheet
+from dl.plots.sheets import COLUMNS, GAP, TILE, training_sheet
 from dl.train import Recipe, fit
 from entrypoints.svhn_zoo.sheets import Sheets
 from tracking.run import start
@@ -63,10 +63,10 @@ def test_tiles_stand_where_their_captions_are():
     for index, image in enumerate(images):
         shown = [
             (y, x)
-            for y in range(0, sheet.shape[0] - SIDE)
-            for x in range(0, sheet.shape[1] - SIDE, GAP)
-            if np.array_equal(sheet[y : y + SIDE, x : x + SIDE][1::2, 1::2], image.transpose(1, 2, 0))
-            and np.array_equal(sheet[y : y + SIDE, x : x + SIDE][::2, ::2], image.transpose(1, 2, 0))
+            for y in range(0, sheet.shape[0] - TILE)
+            for x in range(0, sheet.shape[1] - TILE, GAP)
+            if np.array_equal(sheet[y : y + TILE, x : x + TILE][1::2, 1::2], image.transpose(1, 2, 0))
+            and np.array_equal(sheet[y : y + TILE, x : x + TILE][::2, ::2], image.transpose(1, 2, 0))
         ]
         assert len(shown) == 1
-        assert shown[0][1] == GAP + index % COLUMNS * (SIDE + GAP)
+        assert shown[0][1] == GAP + index % COLUMNS * (TILE + GAP)

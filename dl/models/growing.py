@@ -38,8 +38,7 @@ class Growing(nn.Sequential):
                 variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
                 layer.weight.copy_((variance + layer.eps).sqrt())
                 layer.bias.copy_(mean)
-                layer.running_mean.copy_(mean)
-                layer.running_var.copy_(variance)
+                layer.running_mean, layer.running_var = mean, variance
             x = layer(x)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-COLUMNS, SIDE, GAP, CAPTION = 8, 64, 8, 16  # tiles a row; pixels
+COLUMNS, TILE, GAP, CAPTION = 8, 64, 8, 16  # tiles a row; pixels
 
 
 def training_sheet(parts: dict[str, tuple[np.ndarray, list[str]]], rows: int = 2) -> Image.Image:
@@ -12,16 +12,16 @@ def training_sheet(parts: dict[str, tuple[np.ndarray, list[str]]], rows: int = 2
     parts: heading -> (uint8 images (N, 3, H, W), a caption each).
     """
     font = ImageFont.load_default(12)
-    height = 2 * CAPTION + rows * (SIDE + CAPTION + GAP)  # of a part
-    sheet = Image.new("RGB", (GAP + COLUMNS * (SIDE + GAP), GAP + len(parts) * height), "white")
+    height = 2 * CAPTION + rows * (TILE + CAPTION + GAP)  # of a part
+    sheet = Image.new("RGB", (GAP + COLUMNS * (TILE + GAP), GAP + len(parts) * height), "white")
     draw = ImageDraw.Draw(sheet)
     for part, (heading, (images, captions)) in enumerate(parts.items()):
         top = GAP + part * height
         draw.text((GAP, top), heading, "black", font)
         for index, (image, caption) in enumerate(zip(images[: rows * COLUMNS], captions, strict=False)):
             row, column = divmod(index, COLUMNS)
-            x, y = GAP + column * (SIDE + GAP), top + CAPTION + GAP + row * (SIDE + CAPTION + GAP)
+            x, y = GAP + column * (TILE + GAP), top + CAPTION + GAP + row * (TILE + CAPTION + GAP)
             tile = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
-            sheet.paste(tile.resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, y))
-            draw.text((x + SIDE // 2, y + SIDE), caption, "black", font, anchor="ma")
+            sheet.paste(tile.resize((TILE, TILE), Image.Resampling.NEAREST), (x, y))
+            draw.text((x + TILE // 2, y + TILE), caption, "black", font, anchor="ma")
     return sheet

@@ -12,8 +12,8 @@ from dl.plots.sheets import COLUMNS, training_sheet
 from dl.train import Epoch, Recipe
 from tracking.run import Run
 
-SHARE = 0.01  # of the training's time that pictures may take: where epochs are short, not each gets one
-SHOWN, READ = 2 * COLUMNS, 128  # images of a kind on a sheet; validation images that are read for them
+TIME_SHARE = 0.01  # of the training's time that pictures may take: where epochs are short, not each gets one
+TILES, READ = 2 * COLUMNS, 128  # images of a kind on a sheet; validation images that are read for them
 
 
 class Sheets:
@@ -21,20 +21,20 @@ class Sheets:
 
     def __init__(self, run: Run, data: Data, recipe: Recipe):
         self.run, self.recipe = run, recipe
-        self.train, self.val = data.train.subsample(SHOWN), data.val.subsample(READ)
+        self.train, self.val = data.train.subsample(TILES), data.val.subsample(READ)
         self.spent = self.trained = 0.0  # seconds
 
     def log(self, model: Preprocessed, epoch: Epoch) -> None:
         """Log the sheet of `epoch`, which `model` has just ended, where the time for it is there."""
         self.trained += epoch.epoch_seconds
-        if self.spent > SHARE * self.trained:
+        if self.spent > TIME_SHARE * self.trained:
             return
         began = time.perf_counter()
         train, val = self.train, self.val
         noise = torch.Generator(train.x.device).manual_seed(epoch.index)  # its own: training stays what it was
         augmented = augment(train.x, noise, Augmentation.of(self.recipe)).clamp(0, 255).byte().cpu().numpy()
         said, truth = predict(model, val.x, val.x.device).argmax(1), val.y.cpu()
-        wrong = (said != truth).nonzero()[:SHOWN, 0]
+        wrong = (said != truth).nonzero()[:TILES, 0]
         sheet = training_sheet({
             f"Epoch {epoch.index}: training images, augmented": (augmented, [str(int(y)) for y in train.y]),
             f"Read wrongly: {int((said != truth).sum())} of {len(truth)} validation images": (
