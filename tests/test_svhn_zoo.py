@@ -73,7 +73,9 @@ def test_from_svhns_files_to_models_that_are_pulled_back(store, root, tmp_path):
     assert "| ResNet-18 |" in top.data.tags["mlflow.note.content"]
     assert {given.dataset.name for given in top.inputs.dataset_inputs} == {"svhn-train", "svhn-val", "svhn-test"}
     client = MlflowClient()
-    assert {item.path for item in client.list_artifacts(top.info.run_id)} >= {"comparison.png", "zoo.json"}
+    assert {item.path for item in client.list_artifacts(top.info.run_id)} >= {
+        "comparison.png", "comparison.html", "errors.png", "errors.html", "zoo.json",
+    }  # fmt: skip
     for name, run in found.items():
         assert run.info.status == "FINISHED"
         given = {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs}

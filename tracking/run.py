@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, cast
 
 import mlflow
@@ -64,12 +65,9 @@ class Run:
             self.reread()
         self.failure: str | None = None
 
-    # --- parameters, tags, metrics -------------------------------------------------------------------------------
-
     def params(self, values: Mapping[str, object]) -> None:
         """Log parameters. Keys that stand already keep their value: `mlflow run` logs the raw text first."""
-        new = {key: str(value) for key, value in values.items() if key not in self._params}
-        self._params |= new
+        self._params |= (new := {key: str(value) for key, value in values.items() if key not in self._params})
         if new:
             self.client.log_batch(self.id, params=[Param(key, value) for key, value in new.items()])
 
@@ -95,8 +93,6 @@ class Run:
             with suppress(MlflowException):
                 return mlflow.end_run(status)
         self.client.set_terminated(self.id, status)
-
-    # --- artifacts -----------------------------------------------------------------------------------------------
 
     def figure(self, path: str, figure: "Figure") -> None:
         self.client.log_figure(self.id, figure, path)
@@ -127,6 +123,13 @@ class Run:
     def file(self, path: str | Path, folder: str | None = None) -> None:
         self.client.log_artifact(self.id, str(path), folder)
 
+    def copy(self, run_id: str, *paths: str) -> None:
+        """Log artifacts of another run on this one as well; what is not there is left out."""
+        with TemporaryDirectory() as folder:
+            for path in paths:
+                with suppress(MlflowException, OSError):
+                    self.file(self.client.download_artifacts(run_id, path, folder))
+
     def note(self, markdown: str) -> None:
         """Write the description that the UI shows on top of the run."""
         self.tags({"mlflow.note.content": markdown})
@@ -141,8 +144,6 @@ class Run:
             profile=json.dumps({"num_rows": rows}),
         )
         self.client.log_inputs(self.id, [DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])])
-
-    # --- children ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def child(
@@ -209,8 +210,7 @@ class Run:
 
     def _create(self, name: str, tags: Mapping[str, object]) -> Record:
         """Create a run below this one: one, also where the answer to a first try was lost."""
-        every = {**self._inherit.tags, **tags, "mlflow.parentRunId": self.id}
-        texts = {key: str(value) for key, value in every.items()}
+        texts = {key: str(tag) for key, tag in {**self._inherit.tags, **tags, "mlflow.parentRunId": self.id}.items()}
         began, tries = int(time.time() * 1000), 0
         mine = f"tags.mlflow.parentRunId = '{self.id}' and attributes.start_time = {began}"
 

@@ -14,6 +14,7 @@ QUESTION_4 = Question(
             "our recipes",
             {"comparison.png": "Accuracy over epochs and over time, against size and against cost."},
             tags={"recipe": ("tuned", "both")},
+            extra={"errors.png": "What the best of them reads wrongly with the highest probability."},
         ),
         Source(
             "svhn_zoo",

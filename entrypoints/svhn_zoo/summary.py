@@ -67,6 +67,7 @@ def summarise_zoo(run: Run, results: Results) -> None:
         run.metrics({key: best[key] for key in ("test_accuracy", "test_accuracy_std") if key in best})
         run.metrics({"best_val_accuracy": best["val_accuracy"]})
         draw_figures(run, results)
+        run.copy(best["run_id"], "errors.png", "errors.html")
         said = answer_question_4(results, best)
     warning = [f"**{NOTICE}**"] if results.setup.data.name == "street-digits" else []
     run.note("\n\n".join([*warning, said, *results.remarks, zoo_table(rows), claims.markdown(verdicts)]))
