@@ -90,9 +90,11 @@ def test_unknown_stem_is_refused():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet101"])
-def test_blocks_start_as_the_identity(name):
+def test_the_later_blocks_start_as_the_identity_and_the_first_of_each_stage_with_an_open_branch(name):
     net = ZOO[name].full.build()
-    assert all(not block.body[-1][-1].weight.any() for block in net if hasattr(block, "body"))
+    shut = {index for index, block in enumerate(net) if hasattr(block, "body") and not block.body[-1][-1].weight.any()}
+    assert shut == net.later
+    assert len(shut) == {"resnet18": 4, "resnet50": 12, "resnet101": 29}[name]
 
 
 def test_flops_of_lenet_are_those_of_its_multiply_adds():
