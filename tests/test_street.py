@@ -210,7 +210,7 @@ def test_draw_refuses_bad_arguments(n, seed):
 
 @pytest.mark.skipif(not REAL_CROPS.exists(), reason="the 700 real crops of SVHN are not at hand")
 def test_what_is_learnt_on_generated_digits_holds_on_real_ones():
-    """The quick preset's ResNet-18 (a minute on two cores) never sees a photograph and reads 68% of 700 real crops."""
+    """The quick preset's ResNet-18 (a minute on two cores) never sees a photograph and reads 74% of 700 real crops."""
     plan = ZOO["resnet18"].quick
     data = street_digits(plan.images, n_val=100, n_test=1)
     torch.manual_seed(plan.recipe.seed)
@@ -219,4 +219,4 @@ def test_what_is_learnt_on_generated_digits_holds_on_real_ones():
     with np.load(REAL_CROPS) as crops:
         x = torch.from_numpy(crops["images"]).permute(0, 3, 1, 2).contiguous()
         real = Split(x, torch.from_numpy(crops["labels"].astype(np.int64)))
-    assert evaluate(model, real)[1] >= 0.68  # 75% where it was measured
+    assert evaluate(model, real)[1] >= 0.74  # docs/question4.md has what was measured
