@@ -2,12 +2,14 @@
 
     python docs/results/street.py score CROPS.npz --network small --images 8000 --epochs 6 --set noise=0
     python docs/results/street.py tell CROPS.npz
+    python docs/results/street.py registered CROPS.npz
     python docs/results/street.py sheet FILE.png
 
 CROPS.npz holds `images`, uint8 (N, 32, 32, 3), and `labels`: SVHN's own. `score` trains on generated digits and reads
 both halves of the crops, the first to choose by, the second to report as well; `--set` changes a field of
 `dl.data.lettering.Look`; the network `small` is a proxy of the larger ones, half a minute on a core. `tell` trains a
-small network to tell real from generated (50%: it cannot). `sheet` draws 200.
+small network to tell real from generated (50%: it cannot). `registered` reads the crops with the champions of the
+tracking store's zoos. `sheet` draws 200.
 """
 
 import argparse
@@ -102,6 +104,17 @@ def _sorted(known: list[Tensor], new: list[Tensor], seed: int) -> Tensor:
         return torch.cat([(net(part)[:, 0] > 0) == bool(k) for k, part in enumerate(new)])
 
 
+def registered(real: Split) -> None:
+    """Print the share of the crops that each network's champion reads, and its standard error."""
+    from tracking.registry import pull
+
+    for network, architecture in ZOO.items():
+        model, _ = pull(f"models:/street-digits-{network}@champion", tuple(real.x.shape[1:]), "uint8")
+        right = np.concatenate([np.asarray(model.predict(part.numpy())).argmax(1) for part in real.x.split(100)])
+        share = float((right == real.y.numpy()).mean())
+        print(f"{architecture.title}: {share:.1%} +- {(share * (1 - share) / len(real)) ** 0.5:.1%}", flush=True)
+
+
 def sheet(path: Path) -> None:
     import matplotlib.image
 
@@ -111,7 +124,7 @@ def sheet(path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["score", "tell", "sheet"])
+    parser.add_argument("what", choices=["score", "tell", "registered", "sheet"])
     parser.add_argument("path", type=Path)
     parser.add_argument("--network", choices=["small", *ZOO], default="small")
     parser.add_argument("--images", type=int, default=67_257)
@@ -121,6 +134,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "sheet":
         sheet(options.path)
+    elif options.what == "registered":
+        registered(crops(options.path))
     elif options.what == "tell":
         print("real or generated, told rightly: {:.1%} +- {:.1%}".format(*tell(crops(options.path))))
     else:
