@@ -17,7 +17,6 @@ from types import SimpleNamespace
 import mlflow
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 from torch import nn
@@ -146,7 +145,7 @@ def test_without_gradio_or_networks_or_on_a_taken_port_it_ends_with_a_line(store
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert CliRunner().invoke(demo.main, ["--port", port]).output == (
-            f"Error: 127.0.0.1:{port} is in use: choose another --port\n"
+            f"Error: 127.0.0.1:{port}: Address already in use; choose another --port\n"
         )
     result = CliRunner().invoke(demo.main, ["--port", port])
     assert result.exit_code == 1
@@ -197,7 +196,7 @@ def address(tmp_path_factory, empty_store):
 def page(address, browser):  # noqa: F811
     """The browser with the page open in it."""
     browser.get(address)
-    wait(browser, lambda: "Test images" in text(browser), "the page")
+    wait(browser, lambda: "Test images, " in text(browser), "the page")
     yield browser
     assert browser.execute_script("return window.live ?? null") is None
     called = "return performance.getEntriesByType('resource').map(({name}) => name)"
@@ -272,12 +271,12 @@ def test_a_drawing_and_a_test_image_are_read_by_all(page):
     [clear] = [each for each in page.find_elements("css selector", ".pad button") if each.is_displayed()]
     clear.click()
     wait(page, lambda: "Drop a photograph" in text(page), "an empty page")
-    page.find_elements("css selector", "#offered button img")[0].click()
+    page.find_elements("css selector", "#offered img")[0].click()
     wait(page, lambda: answered(page), "two answers to the test image")
 
 
 def test_the_perceptron_reads_the_pad_and_says_so_where_nothing_is_drawn(page):
-    open_tab(page, "8x8 digits")
+    open_tab(page, "8x8")
     draw_one(page)
     wait(page, lambda: page.find_elements("css selector", "#small .label"), "an answer")
     [small] = page.find_elements("css selector", "#small img")
@@ -290,7 +289,7 @@ def test_the_perceptron_reads_the_pad_and_says_so_where_nothing_is_drawn(page):
 def test_the_weights_move_over_both_losses(page):
     from selenium.webdriver.common.keys import Keys
 
-    open_tab(page, "Two losses")
+    open_tab(page, "Losses")
     wait(page, lambda: page.find_elements("css selector", "iframe.losses"), "the figure")
     page.switch_to.frame(page.find_element("css selector", "iframe.losses"))
     told = "return [...document.querySelectorAll('.xtitle, .x2title')].map((each) => each.textContent).join()"
@@ -305,7 +304,7 @@ def test_a_narrow_page_needs_no_scrolling_sideways(page):
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     )
-    page.find_elements("css selector", "#offered button img")[0].click()
+    page.find_elements("css selector", "#offered img")[0].click()
     wait(page, lambda: answered(page), "two answers")
     assert page.execute_script("return document.documentElement.scrollWidth") <= 400
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -9,7 +9,6 @@ the losses of question 1. For this machine alone, and nothing leaves it. Ctrl-C 
 
 import os
 import socket
-import time
 from contextlib import suppress
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -36,25 +35,22 @@ def main(port: int) -> None:
     from tracking.signals import signals_end_the_block
     from tracking.store import connect
 
-    with socket.socket() as probe:
-        if probe.connect_ex((HOST, port)) == 0:
-            raise click.ClickException(f"{HOST}:{port} is in use: choose another --port")
-    networks, reader = find_networks(connect())
-    if not networks:
-        raise click.ClickException(f"no street-digit network is registered on {shown_uri()}: first {FIRST}")
-    with TemporaryDirectory() as folder, signals_end_the_block(), suppress(KeyboardInterrupt):
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise click.ClickException(f"{HOST}:{port}: {reason}; choose another --port") from error
+    with listening, signals_end_the_block(), TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
+        networks, reader = find_networks(connect())
+        if not networks:
+            raise click.ClickException(f"no street-digit network is registered on {shown_uri()}: first {FIRST}")
         # before gradio is imported: it reports its use to its makers, and keeps uploads in a folder that stays
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": folder}
         from entrypoints.demo.page import build_page, serve_page
 
         page = build_page(networks, reader, *offered_digits())
-        serve_page(page, HOST, port)
-        try:
-            click.echo(f"{len(networks)} networks: http://{HOST}:{port}, for this machine alone; Ctrl-C ends it")
-            while True:
-                time.sleep(3600)
-        finally:
-            page.close(verbose=False)
+        click.echo(f"{len(networks)} networks: http://{HOST}:{port}, for this machine alone; Ctrl-C ends it")
+        serve_page(page, listening)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ def answers(networks: list[Network], crop: np.ndarray) -> Iterator[str]:
         if at >= 0:
             fall = occlusion_map(networks[at].model.predict, crop, int(told[at][0][0].argmax()))
             words = f"Occlusion map of {networks[at].title}"
-            pictures[at] = f"{picture(tint(crop, fall), words)}<small>covered: {-100 * fall.max():+.0f} points</small>"
+            pictures[at] = (
+                f"{picture(tint(crop, fall), words)}<small>covered: up to {100 * fall.max():.0f} points less</small>"
+            )
         cards = (card(*each) for each in zip(networks, told, pictures, strict=True))
         yield f'<div class="cards">{seen}{"".join(cards)}</div>'
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import socket
 from collections.abc import Iterator
 from functools import cache, partial
 from html import escape
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
+import uvicorn
+from fastapi import FastAPI
 
 from dl.data.crops import UnreadableError, read_crop
 from dl.data.digits import count_ink
@@ -26,6 +29,11 @@ MAPS = (
     "Maps: how far the probability of the network's label falls (orange) or rises (blue) where a patch of 8x8 pixels "
     "covers the image: occlusion, [Zeiler and Fergus, 2014](https://arxiv.org/abs/1311.2901), section 4.2."
 )
+# a click on a test image gives the page its number
+CHOOSE = """element.addEventListener("click", ({ target }) => {
+  const button = target.closest("button");
+  if (button) { props.value = button.value; trigger("input"); }
+});"""
 Offered = list[tuple[np.ndarray, str]]
 
 
@@ -36,26 +44,24 @@ def build_page(networks: list[Network], reader: Network | None, name: str, offer
             with gr.Column(scale=2, min_width=280):
                 with gr.Tab("Photograph"):
                     photo = gr.Image(
-                        sources=["upload", "clipboard", "webcam"], type="filepath", format="png", height=300, buttons=[],
-                        label=f"PNG, JPEG or WebP, up to {LARGEST} MB", elem_id="photo",
+                        sources=["upload", "clipboard", "webcam"], type="filepath", format="png", height=300,
+                        label=f"PNG, JPEG or WebP, up to {LARGEST} MB", elem_id="photo", buttons=[],
                     )  # fmt: skip
                 with gr.Tab("Draw"):
                     drawing = pad("One digit, as large as the square")
-                gallery = gr.Gallery(
-                    offered, format="png", columns=5, allow_preview=False, buttons=[], interactive=False,
-                    label=f"Test images ({name}) and what they are", elem_id="offered", height="auto",
-                )  # fmt: skip
+                rows = enumerate(offered)
+                images = "".join(
+                    f'<button value="{i}">{picture(image, words)}{words}</button>' for i, (image, words) in rows
+                )
+                content = f'<p class="offered-name">Test images, {name}:</p><div class="offered">{images}</div>'
+                chosen = gr.HTML("", html_template=content, js_on_load=CHOOSE, elem_id="offered")
             with gr.Column(scale=5, min_width=300):
                 shown = gr.HTML(line(EMPTY), elem_id="answers")
                 gr.Markdown(MAPS)
         photo.change(partial(read_file, networks), photo, shown, preprocess=False, show_progress="hidden")
         drawing.input(partial(read_drawing, networks), drawing, shown, show_progress="hidden")
-
-        def choose(event: gr.SelectData) -> np.ndarray:  # gradio sees by the annotation that it wants the event
-            return offered[event.index][0]
-
-        gallery.select(choose, None, photo, show_progress="hidden")
-        with gr.Tab("8x8 digits"):
+        chosen.input(lambda index: offered[int(index)][0], chosen, photo, show_progress="hidden")
+        with gr.Tab("8x8"):
             if reader is None:
                 gr.HTML(line("No digits-mlp is registered: mlflow run . -e digits_search --env-manager uv"))
             else:
@@ -65,20 +71,21 @@ def build_page(networks: list[Network], reader: Network | None, name: str, offer
                     with gr.Column(scale=5, min_width=300):
                         read = gr.HTML(elem_id="small")
                 small.input(partial(read_small, reader), small, read, show_progress="hidden")
-        with gr.Tab("Two losses") as third:
+        with gr.Tab("Losses") as third:
             losses = gr.HTML()
             third.select(losses_page, None, losses, show_progress="minimal")
     return page
 
 
-def serve_page(page: gr.Blocks, host: str, port: int) -> None:
-    """Serve the page, by a thread of its own; what gradio would tell or ask of other machines is switched off."""
-    page.launch(
-        server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True, inbrowser=False,
-        max_file_size=f"{LARGEST}mb", footer_links=[], run_history=False, ssr_mode=False, mcp_server=False,
-        enable_monitoring=False, css_paths=ASIDE / "page.css",
+def serve_page(page: gr.Blocks, listening: socket.socket) -> None:
+    """Serve the page until Ctrl-C, without gradio's `launch`: that knows public links, and asks proxies for this host."""
+    app = gr.mount_gradio_app(
+        FastAPI(openapi_url=None), page, "/", max_file_size=f"{LARGEST}mb", footer_links=[], run_history=False,
+        ssr_mode=False, mcp_server=False, enable_monitoring=False, css_paths=ASIDE / "page.css",
         theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )  # fmt: skip
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)  # an open page holds a connection
+    uvicorn.Server(config).run([listening])
 
 
 def pad(words: str) -> gr.HTML:

@@ -122,7 +122,7 @@ def move_weights(problem: Problem, size: float) -> "Figure":
                 {"type": "scatter3d", **{axis: [value] for axis, value in zip("xy", place.tolist(), strict=True)},
                  "z": [min(height, CUT) + 0.05]},
             ]  # fmt: skip
-            here = f"L = {height:.3g}, gradient ({gradient[0]:.2g}, {gradient[1]:.2g})"
+            here = f"L = {height:.3g}<br>gradient ({gradient[0]:.2g}, {gradient[1]:.2g})"
             layout[f"xaxis{number}"] = {"title": {"text": f"{weights[0]}<br><b>{here}</b>", "standoff": 8}}
         frames.append({"name": f"{i}/{j}", "traces": traces, "data": data, "layout": layout})
     figure.frames = frames
@@ -146,7 +146,7 @@ def _weight_panels(title: str, problem: Problem, size: float, alt: str, sliders:
             {"title": f"{LOSS_TITLES[name]} from above", f"xaxis{number}": plain_axis(weights[0], range=[-size, size]),
              f"yaxis{number}": plain_axis(weights[1], range=[-size, size])},
         ]  # fmt: skip
-    figure = live_figure(title, panels, alt, columns=2, height=420, sliders=sliders, bottom=70)
+    figure = live_figure(title, panels, alt, columns=2, height=420, sliders=sliders, bottom=88)
     for name, (scene, number) in PLACES.items():
         told = _told("({:.2f}, {:.2f})<br>L = {:.4g}<br>gradient ({:.3g}, {:.3g})", first, second, heights[name],
                      *slopes[name])  # fmt: skip
