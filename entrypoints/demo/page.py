@@ -23,7 +23,7 @@ from entrypoints.demo.networks import Network, answers, card, picture
 from entrypoints.loss_surfaces.experiment import PICTURE_SIZE, PICTURED
 
 ASIDE = Path(__file__).parent
-LARGEST = 20  # MB of a file
+MEGABYTES = 20  # MB of a file
 EMPTY = "Drop a photograph of one digit, paste one, use the camera, draw, or choose a test image."
 MAPS = (
     "Maps: how far the probability of the network's label falls (orange) or rises (blue) where a patch of 8x8 pixels "
@@ -45,7 +45,7 @@ def build_page(networks: list[Network], reader: Network | None, name: str, offer
                 with gr.Tab("Photograph"):
                     photo = gr.Image(
                         sources=["upload", "clipboard", "webcam"], type="filepath", format="png", height=300,
-                        label=f"PNG, JPEG or WebP, up to {LARGEST} MB", elem_id="photo", buttons=[],
+                        label=f"PNG, JPEG or WebP, up to {MEGABYTES} MB", elem_id="photo", buttons=[],
                     )  # fmt: skip
                 with gr.Tab("Draw"):
                     drawing = pad("One digit, as large as the square")
@@ -78,9 +78,9 @@ def build_page(networks: list[Network], reader: Network | None, name: str, offer
 
 
 def serve_page(page: gr.Blocks, listening: socket.socket) -> None:
-    """Serve the page until Ctrl-C, without gradio's `launch`: that knows public links, and asks proxies for this host."""
+    """Serve the page until Ctrl-C, without gradio's `launch`: that knows public links, and asks proxies."""
     app = gr.mount_gradio_app(
-        FastAPI(openapi_url=None), page, "/", max_file_size=f"{LARGEST}mb", footer_links=[], run_history=False,
+        FastAPI(openapi_url=None), page, "/", max_file_size=f"{MEGABYTES}mb", footer_links=[], run_history=False,
         ssr_mode=False, mcp_server=False, enable_monitoring=False, css_paths=ASIDE / "page.css",
         theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )  # fmt: skip
@@ -106,8 +106,8 @@ def read_file(networks: list[Network], file: dict | None) -> Iterator[str]:
         return
     path = Path(file.get("path") or "")
     try:
-        if path.stat().st_size > LARGEST * 10**6:
-            raise UnreadableError(f"larger than {LARGEST} MB")
+        if path.stat().st_size > MEGABYTES * 10**6:
+            raise UnreadableError(f"larger than {MEGABYTES} MB")
         image = read_crop(path)
     except (UnreadableError, OSError) as error:
         yield line(f"{path.name}: {error}")

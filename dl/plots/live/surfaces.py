@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 EYE = {"center": {"x": 0, "y": 0, "z": -0.2}, "eye": {"x": 1.25, "y": -1.45, "z": 0.8}}
-PLACES = {"mse": ("scene", ""), "ce": ("scene2", "2")}  # the scene and the number of the axes of each loss
+SCENES = {"mse": ("scene", ""), "ce": ("scene2", "2")}  # the scene and the number of the axes of each loss
 FAR = 10.0  # learning rate of the step shown: squared error's is too short to be seen at 1
 MOMENTS = range(0, 301, 5)  # steps at which the slider stops
 
@@ -65,7 +65,7 @@ def turn_weight_surfaces(
         [{"label": "step", "values": [str(step) for step in steps], "start": len(steps) - 1}],
     )  # fmt: skip
     markers: list[tuple[int, str, str]] = []
-    for name, (scene, number) in PLACES.items():
+    for name, (scene, number) in SCENES.items():
         for index, (label, path) in enumerate(paths[name].items()):
             look: dict[str, Any] = {
                 "legendgroup": label, "name": f"{label} ({LOSS_TITLES[name]})", "mode": "lines",
@@ -106,14 +106,14 @@ def move_weights(problem: Problem, size: float) -> "Figure":
         [{"label": label, "values": [f"{move:g}" for move in moves.tolist()], "start": 12} for label in weights],
     )  # fmt: skip
     line: dict[str, Any] = {"mode": "lines+markers", "line": {"color": COLOURS[1], "width": 3}, "hoverinfo": "skip"}
-    for scene, number in PLACES.values():
+    for scene, number in SCENES.values():
         marker = {"color": COLOURS[1], "size": [13, 0], "line": {"color": "#000", "width": 1.5}}
         figure.add_scatter(x=[0], y=[0], **line, marker=marker, xaxis=f"x{number}", yaxis=f"y{number}")
         figure.add_scatter3d(x=[0], y=[0], z=[0], **line, marker=marker | {"size": 6}, scene=scene)
     traces, frames = list(range(len(figure.data) - 4, len(figure.data))), []
     for i, j in np.ndindex(len(moves), len(moves)):
         place, data, layout = torch.stack([moves[i], moves[j]]), [], {}
-        for name, (_, number) in PLACES.items():
+        for name, (_, number) in SCENES.items():
             height = float(LOSSES[name].value(x @ place, y).mean())
             gradient = (LOSSES[name].slope(x @ place, y)[:, None] * x).mean(0)
             path = torch.stack([place, place - FAR * gradient])
@@ -136,7 +136,7 @@ def _weight_panels(title: str, problem: Problem, size: float, alt: str, sliders:
     weights = [f"weight: {feature}" for feature in problem.features]
     heights, slopes, panels = {}, {}, []
     first, second = torch.meshgrid(grid, grid, indexing="xy")
-    for name, (scene, number) in PLACES.items():
+    for name, (scene, number) in SCENES.items():
         z = first[..., None] * x[:, 0] + second[..., None] * x[:, 1]  # (61, 61, N)
         heights[name] = LOSSES[name].value(z, y).mean(-1)
         slopes[name] = [(LOSSES[name].slope(z, y) * x[:, i]).mean(-1) for i in range(2)]
@@ -147,7 +147,7 @@ def _weight_panels(title: str, problem: Problem, size: float, alt: str, sliders:
              f"yaxis{number}": plain_axis(weights[1], range=[-size, size])},
         ]  # fmt: skip
     figure = live_figure(title, panels, alt, columns=2, height=420, sliders=sliders, bottom=88)
-    for name, (scene, number) in PLACES.items():
+    for name, (scene, number) in SCENES.items():
         told = _told("({:.2f}, {:.2f})<br>L = {:.4g}<br>gradient ({:.3g}, {:.3g})", first, second, heights[name],
                      *slopes[name])  # fmt: skip
         _add_surface(figure, scene, (grid, grid), heights[name], told)
