@@ -76,7 +76,7 @@ def test_one_file_alone_drives_a_search_package(package, only):
     assert {str(path.relative_to(ROOT)) for path in files if package in imported(path)} == {only}
 
 
-@pytest.mark.parametrize("name", ["svhn_zoo", "digits_search", "loss_surfaces", "report", "benchmark"])
+@pytest.mark.parametrize("name", ["svhn_zoo", "digits_search", "loss_surfaces", "report", "benchmark", "demo"])
 def test_help_waits_for_no_heavy_import(name):
     code = f"import sys, {module_of(name)}; print({{'torch', 'mlflow', 'numpy', 'ray'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -231,6 +231,16 @@ def pull(uri: str, shape: tuple[int, ...], dtype: str) -> tuple[PyFuncModel, dic
         return model, {}
 
 
+def champions(client: mlflow.MlflowClient) -> list[str]:
+    """Return the URIs of all champions; one that is champion under two names comes once, by its own, not its zoo's."""
+    found: dict[str, str] = {}
+    models = client.search_registered_models(max_results=1000)
+    for name in sorted((model.name for model in models if CHAMPION in model.aliases), key=lambda n: ("-zoo" in n, n)):
+        version = client.get_model_version_by_alias(name, CHAMPION)
+        found.setdefault(str(version.source), f"models:/{name}@{CHAMPION}")
+    return list(found.values())
+
+
 def program_of(uri: str) -> ExportedProgram:
     """Return the exported program (pt2) of a model that `register` has logged. LookupError where there is none."""
     with TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ pixels. They are not MNIST, which is 70,000 images of 28x28 in 0..255 from NIST'
 
 import numpy as np
 import torch
+from PIL import Image
 
 from dl.data.split import Data, Split
 
@@ -44,3 +45,21 @@ def divide(split: Split, seed: int) -> tuple[Split, Split]:
     indices = np.arange(len(split))
     rest, held = train_test_split(indices, test_size=HELD_OUT, stratify=split.y, random_state=seed)
     return Split(split.x[rest], split.y[rest]), Split(split.x[held], split.y[held])
+
+
+def count_ink(ink: np.ndarray) -> np.ndarray:
+    """Return a drawing as these digits are made: uint8 (8, 8), each the number of inked pixels of 16.
+
+    ink: bool (H, W), some of it True. What is inked is scaled to a bitmap of 32x32, its shape kept and in the middle,
+    and counted in blocks of 4x4, as the set's authors did (optdigits-orig.names). ValueError where nothing is inked.
+    """
+    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ValueError("nothing is drawn")
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = (max(1, round(32 * side / max(digit.shape))) for side in digit.shape)
+    scaled = np.asarray(Image.fromarray(np.uint8(255) * digit).resize((width, height), Image.Resampling.BOX)) > 127
+    before = (32 - height) // 2, (32 - width) // 2
+    after = 32 - height - before[0], 32 - width - before[1]
+    bitmap = np.pad(scaled, list(zip(before, after, strict=True)))
+    return bitmap.reshape(8, 4, 8, 4).sum((1, 3)).astype(np.uint8)

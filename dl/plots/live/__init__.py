@@ -5,6 +5,7 @@ stands in `layout.meta`, which live.js obeys:
 
     alt      what the figure shows, in words
     panels   title and axes of each panel; as many side by side as find room, at most `columns`, each `height` pixels
+    bottom   pixels below the last row of panels, where its axes have more than a line of title
     sliders  label and values of HTML sliders; their positions, "2" and "2/17", name the frames to be laid over
 
 A trace of meta "images" shows the i-th of the layout's images where its i-th point is hovered; the traces of one

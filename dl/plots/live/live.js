@@ -33,7 +33,7 @@
   // As many panels side by side as find room, each at least 360 pixels wide, under their titles.
   const place = ({ data, layout, meta, titled }, width) => {
     const { panels, columns = 1, left = 64 } = meta;
-    const margin = { l: left, r: 18, t: panels[0].title || !panels[0].axes.length ? 48 : 12, b: panels[0].axes[1] ? 52 : 8 }, gap = { x: left + 14, y: 110 };
+    const margin = { l: left, r: 18, t: panels[0].title || !panels[0].axes.length ? 48 : 12, b: meta.bottom ?? (panels.at(-1).axes[1] ? 52 : 8) }, gap = { x: left + 14, y: 110 };
     const across = Math.max(1, Math.min(columns, Math.floor(width / 360)));
     const down = Math.ceil(panels.length / across);
     const wide = (width - margin.l - margin.r - gap.x * (across - 1)) / across;

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 EYE = {"center": {"x": 0, "y": 0, "z": -0.2}, "eye": {"x": 1.25, "y": -1.45, "z": 0.8}}
+SCENES = {"mse": ("scene", ""), "ce": ("scene2", "2")}  # the scene and the number of the axes of each loss
+FAR = 10.0  # learning rate of the step shown: squared error's is too short to be seen at 1
 MOMENTS = range(0, 301, 5)  # steps at which the slider stops
 
 
@@ -54,41 +56,16 @@ def turn_weight_surfaces(
     problem: two features, standardised here; paths: loss -> "start, optimiser" -> (steps + 1, 2).
     """
     x, y = problem.standardised(), problem.y
-    grid = torch.linspace(-size, size, 61, dtype=torch.float64)
-    weights = [f"weight: {feature}" for feature in problem.features]
-    names = {"mse": ("scene", ""), "ce": ("scene2", "2")}
-    heights, slopes, panels = {}, {}, []
-    first, second = torch.meshgrid(grid, grid, indexing="xy")
-    for name, (scene, number) in names.items():
-        z = first[..., None] * x[:, 0] + second[..., None] * x[:, 1]  # (61, 61, N)
-        heights[name] = LOSSES[name].value(z, y).mean(-1)
-        slopes[name] = [(LOSSES[name].slope(z, y) * x[:, i]).mean(-1) for i in range(2)]
-        cut = f", cut at {CUT:g}" if heights[name].max() > CUT else ""
-        panels += [
-            {"title": f"{LOSS_TITLES[name]}, mean over {len(y)} tumours{cut}", scene: _space_axes(*weights)},
-            {"title": f"{LOSS_TITLES[name]} from above", f"xaxis{number}": plain_axis(weights[0], range=[-size, size]),
-             f"yaxis{number}": plain_axis(weights[1], range=[-size, size])},
-        ]  # fmt: skip
     steps = [step for step in MOMENTS if step < len(next(iter(paths["ce"].values())))]
-    figure = live_figure(
-        f"Both losses over two weights, same heights, equal learning rate {lr:g}", panels,
+    figure = _weight_panels(
+        f"Both losses over two weights, same heights, equal learning rate {lr:g}", problem, size,
         "The mean loss over two weights of a logistic regression, in space and from above, for squared error and for "
         "cross-entropy, with the paths of gradient descents. Cross-entropy is a bowl that every descent runs down; "
         "squared error is flat far from its valley, and a descent that starts there hardly moves.",
-        columns=2, height=420,
-        sliders=[{"label": "step", "values": [str(step) for step in steps], "start": len(steps) - 1}],
+        [{"label": "step", "values": [str(step) for step in steps], "start": len(steps) - 1}],
     )  # fmt: skip
     markers: list[tuple[int, str, str]] = []
-    for name, (scene, number) in names.items():
-        told = _told("({:.2f}, {:.2f})<br>L = {:.4g}<br>gradient ({:.3g}, {:.3g})", first, second, heights[name],
-                     *slopes[name])  # fmt: skip
-        _add_surface(figure, scene, (grid, grid), heights[name], told)
-        figure.add_contour(
-            x=short(grid), y=short(grid), z=short((heights[name] / CUT).clamp(max=1) ** HEIGHT.gamma),
-            text=told, colorscale="Greys", zmin=0, zmax=1.6, showscale=False,
-            contours={"start": 0.05, "end": 1, "size": 0.05}, line={"color": "#262626", "width": 0.8}, opacity=0.8,
-            xaxis=f"x{number}", yaxis=f"y{number}", hoverinfo="text",
-        )  # fmt: skip
+    for name, (scene, number) in SCENES.items():
         for index, (label, path) in enumerate(paths[name].items()):
             look: dict[str, Any] = {
                 "legendgroup": label, "name": f"{label} ({LOSS_TITLES[name]})", "mode": "lines",
@@ -111,6 +88,75 @@ def turn_weight_surfaces(
          "data": [dot for _, name, label in markers for dot in _dots(name, paths[name][label][step], x, y)]}
         for i, step in enumerate(steps)
     ]  # fmt: skip
+    return figure
+
+
+def move_weights(problem: Problem, size: float) -> "Figure":
+    """Return the mean losses of a problem of two features with sliders for its weights, which tell loss and gradient.
+
+    From the point at the weights a line leads to where a step of gradient descent at learning rate FAR would.
+    """
+    x, y = problem.standardised(), problem.y
+    moves = torch.linspace(-size, size, 17, dtype=torch.float64)
+    weights = [f"weight: {feature}" for feature in problem.features]
+    figure = _weight_panels(
+        f"Both losses where the weights are, and where a step at learning rate {FAR:g} leads", problem, size,
+        "The mean loss over two weights of a logistic regression, in space and from above, for squared error and for "
+        "cross-entropy. Two sliders move the weights; the axes from above tell loss and gradient there.",
+        [{"label": label, "values": [f"{move:g}" for move in moves.tolist()], "start": 12} for label in weights],
+    )  # fmt: skip
+    line: dict[str, Any] = {"mode": "lines+markers", "line": {"color": COLOURS[1], "width": 3}, "hoverinfo": "skip"}
+    for scene, number in SCENES.values():
+        marker = {"color": COLOURS[1], "size": [13, 0], "line": {"color": "#000", "width": 1.5}}
+        figure.add_scatter(x=[0], y=[0], **line, marker=marker, xaxis=f"x{number}", yaxis=f"y{number}")
+        figure.add_scatter3d(x=[0], y=[0], z=[0], **line, marker=marker | {"size": 6}, scene=scene)
+    traces, frames = list(range(len(figure.data) - 4, len(figure.data))), []
+    for i, j in np.ndindex(len(moves), len(moves)):
+        place, data, layout = torch.stack([moves[i], moves[j]]), [], {}
+        for name, (_, number) in SCENES.items():
+            height = float(LOSSES[name].value(x @ place, y).mean())
+            gradient = (LOSSES[name].slope(x @ place, y)[:, None] * x).mean(0)
+            path = torch.stack([place, place - FAR * gradient])
+            data += [
+                {"type": "scatter", "x": short(path[:, 0]), "y": short(path[:, 1])},
+                {"type": "scatter3d", **{axis: [value] for axis, value in zip("xy", place.tolist(), strict=True)},
+                 "z": [min(height, CUT) + 0.05]},
+            ]  # fmt: skip
+            here = f"L = {height:.3g}<br>gradient ({gradient[0]:.2g}, {gradient[1]:.2g})"
+            layout[f"xaxis{number}"] = {"title": {"text": f"{weights[0]}<br><b>{here}</b>", "standoff": 8}}
+        frames.append({"name": f"{i}/{j}", "traces": traces, "data": data, "layout": layout})
+    figure.frames = frames
+    return figure
+
+
+def _weight_panels(title: str, problem: Problem, size: float, alt: str, sliders: list[dict]) -> "Figure":
+    """Return the mean losses of a problem of two features over two weights in -size..size, in space and from above."""
+    x, y = problem.standardised(), problem.y
+    grid = torch.linspace(-size, size, 61, dtype=torch.float64)
+    weights = [f"weight: {feature}" for feature in problem.features]
+    heights, slopes, panels = {}, {}, []
+    first, second = torch.meshgrid(grid, grid, indexing="xy")
+    for name, (scene, number) in SCENES.items():
+        z = first[..., None] * x[:, 0] + second[..., None] * x[:, 1]  # (61, 61, N)
+        heights[name] = LOSSES[name].value(z, y).mean(-1)
+        slopes[name] = [(LOSSES[name].slope(z, y) * x[:, i]).mean(-1) for i in range(2)]
+        cut = f", cut at {CUT:g}" if heights[name].max() > CUT else ""
+        panels += [
+            {"title": f"{LOSS_TITLES[name]}, mean over {len(y)} tumours{cut}", scene: _space_axes(*weights)},
+            {"title": f"{LOSS_TITLES[name]} from above", f"xaxis{number}": plain_axis(weights[0], range=[-size, size]),
+             f"yaxis{number}": plain_axis(weights[1], range=[-size, size])},
+        ]  # fmt: skip
+    figure = live_figure(title, panels, alt, columns=2, height=420, sliders=sliders, bottom=88)
+    for name, (scene, number) in SCENES.items():
+        told = _told("({:.2f}, {:.2f})<br>L = {:.4g}<br>gradient ({:.3g}, {:.3g})", first, second, heights[name],
+                     *slopes[name])  # fmt: skip
+        _add_surface(figure, scene, (grid, grid), heights[name], told)
+        figure.add_contour(
+            x=short(grid), y=short(grid), z=short((heights[name] / CUT).clamp(max=1) ** HEIGHT.gamma),
+            text=told, colorscale="Greys", zmin=0, zmax=1.6, showscale=False,
+            contours={"start": 0.05, "end": 1, "size": 0.05}, line={"color": "#262626", "width": 0.8}, opacity=0.8,
+            xaxis=f"x{number}", yaxis=f"y{number}", hoverinfo="text",
+        )  # fmt: skip
     return figure
 
 
