@@ -58,4 +58,6 @@ def place_of_table2(configs: list[Config], result: Comparison, measure: str) -> 
         "best": str(configs[best]),
         "gap": float(result.mean[i] - result.mean[best]),
         "gap_error": float(np.hypot(result.error[i], result.error[best])),
+        "p": result.chance(i),
+        "repeats": result.repeats,
     }
