@@ -74,7 +74,8 @@ def uniqueness(problem: Problem, seeds: int, seed: int, steps: int = 2000) -> di
 
     The step is 1/L with L the largest eigenvalue of X^T X / 4N, for which descent on this convex loss is sure to
     approach the infimum. `spread`: the largest distance of an end point from the starts' mean end point, relative to
-    its length; `separable`: also where a hyperplane does so weakly, with points upon it; `growth`: median ratio of the length at the end to that after a tenth of the steps;
+    its length; `separable`: also where a hyperplane separates them weakly, with points upon it; `growth`: median ratio
+    of the length at the end to that after a tenth of the steps;
     `smallest_eigenvalue`: of the Hessian at the mean end point, > 0 everywhere where X has full column rank.
     """
     x, y = problem.design(), problem.y
