@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from dl.claims.statements import CLAIMS
 
 VERDICTS = ("confirmed", "refuted", "depends", "not tested")
@@ -99,5 +101,6 @@ def enough_seeds(spread: float, distance: float, most: int = 1000) -> int:
     """
     from scipy.stats import t  # a second: not at import
 
-    fits = (n for n in range(2, most) if t.isf(LEVEL, n - 1) * spread / math.sqrt(n) <= distance)
-    return next(fits, most)
+    seeds = np.arange(2, most + 1)
+    fits = t.isf(LEVEL, seeds - 1) * spread / np.sqrt(seeds) <= distance
+    return int(seeds[fits.argmax()]) if fits.any() else most
