@@ -28,7 +28,8 @@ def judge_q3_table2(findings: Sequence[dict], tried: int, possible: int) -> Verd
 
     findings: one a measure, each with `measure`, `in_best` (may table 2 be the best?), `contenders` (how many may
     be), `rank`, `rank_low`, `rank_high`, `gap` to the best mean and `gap_error`, its standard error, `p` of table 2
-    being the best, and `repeats`, how many splits and seeds: all of a `dl.ranking.Comparison` at LEVEL.
+    being the best and `p_rival` of the best of the others, and `repeats`, how many splits and seeds: all of a
+    `dl.ranking.Comparison` at LEVEL.
     tried: how many of the `possible` configurations were compared.
     """
     told = "; ".join(
@@ -62,6 +63,9 @@ def judge_q3_table2(findings: Sequence[dict], tried: int, possible: int) -> Verd
         "splits",
         f"rank by {decided['measure']}",
         (decided["rank"], decided["rank_low"], decided["rank_high"]),
-        max(f["p"] for f in findings) if verdict == "refuted" else decided["p"],
+        {
+            "refuted": max(f["p"] for f in findings),
+            "confirmed": max(f["p_rival"] for f in findings),
+        }.get(verdict, decided["p"]),
     )
     return Verdict("Q3-table2", verdict, f"{lead}: {told}.", numbers, decision)

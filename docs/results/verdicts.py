@@ -1,17 +1,19 @@
 """How often the fourteen judges are wrong, and what it takes to be right: measurements simulated from planted truths.
 
-    python docs/results/verdicts.py [--simulations 1000] [--claim Q4-depth]
+    python docs/results/verdicts.py [--simulations 1000] [--claim Q4]
 
-Every truth is judged by the project's own judges. Prints two Markdown tables: the share of each verdict, and the
-smallest number of seeds or splits with which nine in ten simulations come to the right verdict. Where the noise comes
-from stands beside each truth; `table1.npz` holds the recorded losses and accuracies of all 1,400 configurations.
+Every truth is judged by the project's own judges. Prints a Markdown table: the share of each verdict, how often it may
+be false, and the smallest number of seeds or splits with which nine in ten simulations (a tenth as many) come to the
+right one. Where the noise comes from stands in each function. `--claim Q4` takes all claims that begin so.
 """
 
 import argparse
 import sys
+import tarfile
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +30,6 @@ from dl.claims.depth import judge_q4_depth
 from dl.claims.question4 import judge_q4_alexnet, judge_q4_rise, judge_q4_vgg
 from dl.logistic.optimum import uniqueness
 from dl.logistic.problems import Problem
-from dl.logistic.statistics import compare_steps
 from dl.ranking import compare
 from dl.table1 import GRID, TABLE2
 from entrypoints.digits_search.verdicts import place_of_table2
@@ -36,7 +37,8 @@ from entrypoints.digits_search.verdicts import place_of_table2
 Rng = np.random.Generator
 Judge = Callable[[Rng, int, Any], Verdict]  # a generator, n seeds, races or splits, and what is planted
 SVHN = {"dataset": "svhn", "preset": "full", "test_images": 26_032}
-POOL = 100  # functions planted for question 2; a table takes 15 of them
+RECORDED = Path(__file__).parents[2] / "tests" / "fixtures" / "old_runs.tar.xz"
+POOL = 40  # functions planted for question 2; a table takes 15 of them
 MAJORITY = 5099 / 26_032  # the most frequent digit among SVHN's test images (Netzer et al., 2011)
 
 
@@ -84,20 +86,27 @@ def corners(rng: Rng, kind: str) -> list[dict]:
     return rows
 
 
+@cache
+def sign_test(faster: int, decided: int) -> float:
+    """Return the p-value as `dl.logistic.statistics.compare_steps` has it, whose bootstrap would take an hour here."""
+    return float(binomtest(faster, decided).pvalue) if decided else 1.0
+
+
 def races(rng: Rng, seeds: int, effects: tuple[float, float]) -> Verdict:
     """54 races in 18 groups of three goals that share their descents; the two halves of them with these log speed-ups.
 
     The logarithm of the ratio of steps scatters by 0.36 over seeds, the median over the 54 races on record
     (`python -m entrypoints.loss_surfaces`), half of its variance shared by a group's goals.
     """
-    there, rows = np.ones(seeds, bool), []
+    rows = []
     for group in range(18):
         shared = rng.standard_normal(seeds)
         for goal in ("95% accuracy", "99% accuracy", "gradient < 1e-3"):
             ratio = effects[group % 2] + 0.36 * (shared + rng.standard_normal(seeds)) * 0.5**0.5
-            steps = np.round(50 * np.exp(-ratio / 2)), np.round(50 * np.exp(ratio / 2))
-            found = compare_steps((steps[0], there), (steps[1], there))
-            rows.append(found | {"goal": goal, "start": ("well placed", "random")[group % 2]})
+            lead = np.round(50 * np.exp(ratio / 2)) - np.round(50 * np.exp(-ratio / 2))  # steps of MSE less CE's
+            faster, slower = int((lead > 0).sum()), int((lead < 0).sum())
+            row = {"ce_faster": faster, "mse_faster": slower, "p": sign_test(faster, faster + slower)}
+            rows.append(row | {"goal": goal, "start": ("well placed", "random")[group % 2]})
     return claims.judge_q1_convergence(rows)
 
 
@@ -148,10 +157,15 @@ def data(rng: Rng, differing: int) -> Verdict:
 
 @cache
 def recorded() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Five configurations of each of 40 groups, table 2 among them: means (2, 200), residuals (2, 200, R), groups."""
-    with np.load(Path(__file__).with_name("table1.npz")) as table:
-        loss = np.where(np.isfinite(table["val_loss"]), table["val_loss"], np.nanmax(table["val_loss"]))
-        scores = np.stack([np.log(loss), 1 - table["val_accuracy"]])  # (2, 1400, R)
+    """Return means (2, 200) and residuals (2, 200, R) of five configurations of each of 40 groups, and which they are.
+
+    The recorded run has all 1,400 on two splits after one epoch: noisier than after 30, which the unit allows for.
+    """
+    with tarfile.open(RECORDED) as archive:
+        names = sorted(name for name in archive.getnames() if name.endswith("grid.npz"))
+        tables = [np.load(BytesIO(archive.extractfile(name).read())) for name in names]  # type: ignore[union-attr]
+    loss, accuracy = (np.stack([t[key][:, -1] for t in tables], 1) for key in ("val_loss", "val_accuracy"))
+    scores = np.stack([np.log(np.where(np.isfinite(loss), loss, np.nanmax(loss))), 1 - accuracy])  # (2, 1400, R)
     kinds: dict[tuple, list[int]] = {}
     for i, config in enumerate(GRID):
         kinds.setdefault((config.lr, config.dropout, config.activation), []).append(i)
@@ -311,7 +325,7 @@ PLANTED: dict[str, tuple[Judge, int, tuple[int, ...], list[tuple[str, str | None
     "Q4-alexnet": (alexnet, 5, (1, *SEEDS), [
         ("only another architecture learns", "confirmed", (0.0, 0.0, 1.0)),
         ("another rate learns, 9 in 10 seeds", "refuted", (0.0, 0.9, 1.0)),
-        ("the document's own learns, 9 in 10", "refuted", (0.9, 0.9, 1.0)),
+        ("the document's own learns", "refuted", (1.0, 0.9, 1.0)),
         ("another rate learns, 1 in 5 seeds", None, (0.0, 0.2, 1.0)),
     ]),
     "Q4-vgg": (vgg, 7, SEEDS, [
@@ -362,7 +376,7 @@ def power(truth: Truth, simulations: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=1000)
-    parser.add_argument("--claim", choices=list(claims.CLAIMS))
+    parser.add_argument("--claim", default="")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(
@@ -370,7 +384,7 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|---|"
     )
     for truth in TRUTHS:
-        if options.claim in (None, truth.claim):
+        if truth.claim.startswith(options.claim):
             found = rates(truth, options.simulations)
             shares = [f"{found[verdict] / options.simulations:.1%}" for verdict in claims.VERDICTS]
             bound = binomtest(wrong(truth, found), options.simulations, alternative="less").proportion_ci(0.99).high
