@@ -64,8 +64,9 @@ def unique(rng: Rng, kind: str) -> Verdict:
     x[:, 0] += np.sign(x[:, 0]) * 0.2
     if kind == "overlap":
         x, y = np.vstack([x, x[:5]]), np.r_[y, 1 - y[:5]]
-    elif kind == "weak":  # points of both classes upon the plane that separates them
-        x[:2, 0], y[:2] = 0.0, (0.0, 1.0)
+    elif kind == "weak":  # a point with both labels upon the plane that separates the others
+        x[0, 0] = 0.0
+        x[1], y[:2] = x[0], (0.0, 1.0)
     problem = Problem(kind, "planted", torch.from_numpy(x), torch.from_numpy(y), ("a", "b", "c"))
     return claims.judge_q1_unique([uniqueness(problem, 1, int(rng.integers(1000)), 300)])
 
@@ -281,7 +282,7 @@ PLANTED: dict[str, tuple[Judge, int, tuple[int, ...], list[tuple[str, str | None
     "Q1-unique": (lambda rng, n, kind: unique(rng, kind), 1, (), [
         ("both labels at five points", "confirmed", "overlap"),
         ("a margin between the classes", "refuted", "margin"),
-        ("no margin: points upon the plane", "refuted", "weak"),
+        ("both labels at a point upon the plane", "refuted", "weak"),
     ]),
     "Q1-penalty": (after(claims.judge_q1_penalty, corners), 1, (), [
         ("heavier in both units", "confirmed", "true"),
