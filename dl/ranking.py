@@ -95,7 +95,7 @@ def studentised(mean: np.ndarray, variance: np.ndarray, i: int) -> np.ndarray:
 
 
 def compare(
-    scores: np.ndarray, groups: np.ndarray, level: float = 0.99, draws: int = 4000, seed: int = 0
+    scores: np.ndarray, groups: np.ndarray, level: float = 0.99, draws: int = 2000, seed: int = 0
 ) -> Comparison:
     """Multiple comparisons with the best (Hsu 1981, doi:10.1214/aos/1176345524), paired by repeat.
 
