@@ -7,6 +7,7 @@ regret(tables, algo, ...)   what searches lose, replayed on recorded tables
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 
@@ -64,6 +65,17 @@ class Comparison:
     best: np.ndarray
     level: float
     noise: tuple[np.ndarray, np.ndarray]
+    repeats: int
+
+    @property
+    def half(self) -> np.ndarray:
+        """Half the width (C,) of each mean's own interval at `level`."""
+        return NormalDist().inv_cdf((1 + self.level) / 2) * self.error
+
+    def chance(self, i: int) -> float:
+        """Return the p-value of configuration i being the best: how often noise alone sets it as far behind."""
+        behind = -studentised(self.mean, self.error**2, i).min()
+        return float((1 + (-studentised(*self.noise, i).min(1) >= behind).sum()) / (1 + len(self.noise[0])))
 
     def ranks(self, i: int) -> tuple[int, int]:
         """Return a confidence interval for the true rank (1 is best) of configuration i.
@@ -83,7 +95,7 @@ def studentised(mean: np.ndarray, variance: np.ndarray, i: int) -> np.ndarray:
 
 
 def compare(
-    scores: np.ndarray, groups: np.ndarray, level: float = 0.95, draws: int = 1000, seed: int = 0
+    scores: np.ndarray, groups: np.ndarray, level: float = 0.99, draws: int = 2000, seed: int = 0
 ) -> Comparison:
     """Multiple comparisons with the best (Hsu 1981, doi:10.1214/aos/1176345524), paired by repeat.
 
@@ -115,7 +127,7 @@ def compare(
         critical = np.quantile(-studentised(*noise, int(members[0])).min(1), level)
         for i in map(int, members):
             best[i] = -studentised(mean, variance, i).min() <= critical
-    return Comparison(mean, np.sqrt(variance), best, level, noise)
+    return Comparison(mean, np.sqrt(variance), best, level, noise, R)
 
 
 def noise_groups(configs: Sequence[Config]) -> np.ndarray:

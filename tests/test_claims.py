@@ -25,6 +25,7 @@ from dl.claims import (
     rows,
     tally,
 )
+from dl.claims.verdict import holm_adjusted
 from dl.logistic.losses import corner_gradients
 
 
@@ -102,7 +103,7 @@ def test_a_verdict_is_one_of_four_on_a_known_claim():
         ([problem("a"), problem("b")], "confirmed"),
         ([problem("a"), problem("b", separable=True)], "depends"),
         ([problem("a", separable=True)], "refuted"),
-        ([problem("a", spread=0.5)], "refuted"),
+        ([problem("a", spread=0.5)], "not tested"),  # descents that have not arrived decide nothing
         ([problem("a", eigenvalue=0.0)], "refuted"),
         ([], "not tested"),
     ],
@@ -165,9 +166,11 @@ def test_equal_rates_are_told_but_do_not_decide():
 
 
 def test_holm_rejects_step_by_step():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]  # Holm: 0.05/4, /3, then 0.03 > 0.05/2 stops
+    p_values = [0.01, 0.04, 0.03, 0.005]
+    assert holm(p_values, 0.05) == [True, False, False, True]  # 0.05/4, /3, then 0.03 > 0.05/2 stops
+    assert holm_adjusted(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
-    assert tally([race() | {"p": 0.04}, race() | {"p": 0.04}]) == ["undecided"] * 2
+    assert tally([race() | {"p": 0.008}] * 2) == ["undecided"] * 2  # each would be sure alone
 
 
 def test_q2_ce():
@@ -210,5 +213,5 @@ def test_verdicts_become_json_and_a_table():
     assert {row["verdict"] for row in content} <= set(VERDICTS)
     lines = markdown(verdicts).splitlines()
     assert len(lines) == 4
-    assert all(line.replace("\\|", "").count("|") == 5 for line in lines)
+    assert all(line.replace("\\|", "").count("|") == 6 for line in lines)
     assert all(json.dumps(rows([judge_q1_penalty(corner_gradients())]), allow_nan=False) for _ in lines)

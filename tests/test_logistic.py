@@ -10,7 +10,15 @@ import torch
 from dl.logistic.descent import STARTS, Descent, descend, initial_weights
 from dl.logistic.losses import LOSSES, corner_gradients, residual, slope_in_p
 from dl.logistic.model import Logistic
-from dl.logistic.optimum import best_accuracy, hessian, is_separable, newton_optimum, sklearn_gap, uniqueness
+from dl.logistic.optimum import (
+    best_accuracy,
+    classes_overlap,
+    hessian,
+    is_separable,
+    newton_optimum,
+    sklearn_gap,
+    uniqueness,
+)
 from dl.logistic.problems import breast_cancer, split_problem, synthetic
 from dl.logistic.race import PreparedProblem, Race, first_step, goals
 from dl.logistic.statistics import compare_steps, kaplan_meier
@@ -103,6 +111,18 @@ def test_optimum_refuses_separable_classes():
     data = synthetic(separable=True)
     with pytest.raises(ValueError, match="no minimum at finite weights"):
         newton_optimum(data.design(), data.y)
+
+
+def test_points_of_both_classes_upon_the_plane_that_separates_the_others_are_no_overlap(overlapping):
+    assert classes_overlap(overlapping.design(), overlapping.y)
+    x, y = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.ones(40)
+    x[:, 2], y[x[:, 0] < 0] = 1.0, 0.0
+    assert not classes_overlap(x, y)
+    x[:2], y[:2] = torch.tensor([0.0, 0.5, 1.0], dtype=x.dtype), torch.tensor([0.0, 1.0])
+    assert not is_separable(x, y)  # not with a margin
+    assert not classes_overlap(x, y)
+    y[(x[:, 0] > 0).nonzero()[:5]] = 0.0
+    assert classes_overlap(x, y)
 
 
 def test_hessian_is_autograds(overlapping):

@@ -13,11 +13,13 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
-from dl.claims import CLAIMS
+from dl.claims import CLAIMS, judge_q1_corner_gradient, rows, tell_decision
+from dl.logistic.losses import corner_gradients
 from dl.table1 import GRID, TABLE1, TABLE2
 from entrypoints.report.__main__ import main
 from entrypoints.report.pages import QUESTIONS, write_pages
 from tests.test_project import ENTRIES
+from tracking.evidence import log_verdicts
 from tracking.patience import without_password
 from tracking.run import start
 
@@ -128,6 +130,21 @@ def test_the_best_run_is_chosen_by_rule_and_the_others_are_not(store):
     page = Page(html)
     assert page.text.count("NOT SVHN") >= 3  # the claim, the table of runs, the section
     assert "a new reason | with a bar" in page.text
+
+
+def test_a_verdict_tells_what_decided_it_and_an_old_one_that_it_does_not_say(store):
+    judged = judge_q1_corner_gradient(corner_gradients())
+    with start("loss_surfaces", tags={"question": 1, "kind": "question"}) as run:
+        broken = claim("Q1-penalty", "confirmed", "it is") | {"decision": {"test": "a test", "n": "many"}}
+        log_verdicts(run, [*rows([judged]), claim("Q1-unique", "depends", "on the data"), broken])
+    markdown = write_pages()[0]
+    decision = rows([judged])[0]["decision"]
+    told = tell_decision(decision).replace("|", "\\|")
+    assert decision["change"] in told
+    assert f"99%: {decision['interval'][1]:.3g} to" in told
+    assert row_of(markdown, "Q1-corner-gradient").endswith(f"| {told} |")
+    assert row_of(markdown, "Q1-unique").endswith("| - |")
+    assert row_of(markdown, "Q1-penalty").endswith("| - |")
 
 
 def test_a_zoo_that_failed_with_its_verdicts_is_evidence(store):

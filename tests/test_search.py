@@ -169,7 +169,7 @@ def test_noise_is_pooled_over_the_shapes():
 
 def finding(**changes) -> dict:
     common = {"measure": "loss", "in_best": True, "contenders": 30, "rank": 9, "rank_low": 1, "rank_high": 80}
-    return common | {"gap": 0.01, "gap_error": 0.02} | changes
+    return common | {"gap": 0.01, "gap_error": 0.02, "p": 0.3, "p_rival": 0.001, "repeats": 3} | changes
 
 
 @pytest.mark.parametrize(

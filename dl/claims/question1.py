@@ -1,32 +1,47 @@
 """Judges of question 1: cross-entropy or squared error for logistic regression? All judge rows of `dl.logistic`."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
-from dl.claims.verdict import Verdict, holm
+from dl.claims.verdict import LEVEL, Decision, Verdict, holm_adjusted, not_tested
 
 
 def judge_q1_unique(problems: Sequence[dict]) -> Verdict:
-    """Judge whether CE has a single optimum. `problems`: rows of `uniqueness`, one a data set."""
+    """Judge whether CE has a single optimum. `problems`: rows of `uniqueness`, one a data set.
+
+    Exact: it has one where no hyperplane separates the classes, not even weakly, and the Hessian is positive definite
+    (Albert and Anderson, 1984). Descents that nevertheless end apart have not arrived: they decide nothing.
+    """
     if not problems:
-        return Verdict("Q1-unique", "not tested", "no data were given")
-    unique: list[dict] = []
-    others: list[dict] = []
-    for row in problems:
-        single = not row["separable"] and row["smallest_eigenvalue"] > 0 and row["spread"] < 1e-3
-        (unique if single else others).append(row)
+        return not_tested("Q1-unique", "no data were given", "one data set whose classes overlap and one where not")
+    unique = [row for row in problems if not row["separable"] and row["smallest_eigenvalue"] > 0]
+    others = [row for row in problems if row not in unique]
+    numbers = {row["dataset"]: {k: v for k, v in row.items() if k != "dataset"} for row in problems}
+    if late := [row for row in unique if row["spread"] >= 1e-3]:
+        told = "; ".join(f"{row['dataset']}: the end points differ by {row['spread']:.0%}" for row in late)
+        return not_tested("Q1-unique", f"Descents had not arrived ({told}).", "more steps of descent", numbers)
     yes = "; ".join(
         f"{row['dataset']}: {row['starts']} starts end at one point (to {row['spread']:.0e} of its length), smallest "
         f"Hessian eigenvalue there {row['smallest_eigenvalue']:.2g}"
         for row in unique
     )
     no = "; ".join(f"{row['dataset']}: {_why_not_unique(row)}" for row in others)
-    numbers = {row["dataset"]: {k: v for k, v in row.items() if k != "dataset"} for row in problems}
-    if not others:
-        return Verdict("Q1-unique", "confirmed", f"One optimum on every set ({yes}).", numbers)
-    if not unique:
-        return Verdict("Q1-unique", "refuted", f"No single optimum on any set ({no}).", numbers)
-    return Verdict("Q1-unique", "depends", f"On whether the classes overlap. {yes}. {no}.", numbers)
+    decision = Decision(
+        "exact: linear programme and Hessian",
+        "no other descent; other data, if their classes overlap or not",
+        len(problems),
+        "data sets",
+        "share with one optimum",
+        (len(unique) / len(problems),) * 3,
+    )
+    verdict = "depends" if unique and others else "confirmed" if unique else "refuted"
+    reason = {
+        "confirmed": f"One optimum on every set ({yes}).",
+        "refuted": f"No single optimum on any set ({no}).",
+        "depends": f"On whether the classes overlap. {yes}. {no}.",
+    }[verdict]
+    return Verdict("Q1-unique", verdict, reason, numbers, decision)
 
 
 def _why_not_unique(row: dict) -> str:
@@ -35,7 +50,7 @@ def _why_not_unique(row: dict) -> str:
             "a hyperplane separates the classes, so there is no optimum at finite weights, and the last 90% of the "
             f"steps still lengthen them {row['growth']:.1f}-fold"
         )
-    return f"end points differ by {row['spread']:.0%}, smallest Hessian eigenvalue {row['smallest_eigenvalue']:.2g}"
+    return f"the Hessian is singular: its smallest eigenvalue is {row['smallest_eigenvalue']:.2g}"
 
 
 def judge_q1_penalty(corners: Sequence[dict], confident: float = 0.1) -> Verdict:
@@ -47,7 +62,8 @@ def judge_q1_penalty(corners: Sequence[dict], confident: float = 0.1) -> Verdict
     half = next((row for row in corners if row["distance"] == 0.5), None)
     wrong = [row for row in corners if 0 < row["distance"] <= confident]
     if half is None or not wrong:
-        return Verdict("Q1-penalty", "not tested", "neither p = 1/2 nor a confident error was measured")
+        reason = "neither p = 1/2 nor a confident error was measured"
+        return not_tested("Q1-penalty", reason, f"p = 1/2 and one error within {confident:g} of the wrong class")
 
     def relative(row: dict, loss: str) -> float:
         return row[f"{loss}_loss"] / half[f"{loss}_loss"]
@@ -74,7 +90,15 @@ def judge_q1_penalty(corners: Sequence[dict], confident: float = 0.1) -> Verdict
         "mse_relative": relative(nearest, "mse"),
         "lighter_at": exceptions,
     }
-    return Verdict("Q1-penalty", verdict, reason, numbers)
+    decision = Decision(
+        "exact: closed forms",
+        "other losses, or p = 0.2 counted as a confident error",
+        len(wrong),
+        "confident errors",
+        "CE over MSE in units of p = 1/2",
+        (relative(nearest, "ce") / relative(nearest, "mse"),) * 3,
+    )
+    return Verdict("Q1-penalty", verdict, reason, numbers, decision)
 
 
 def judge_q1_corner_gradient(corners: Sequence[dict], near: float = 0.01) -> Verdict:
@@ -84,7 +108,8 @@ def judge_q1_corner_gradient(corners: Sequence[dict], near: float = 0.01) -> Ver
     """
     close = [row for row in corners if row["distance"] <= near]
     if not close:
-        return Verdict("Q1-corner-gradient", "not tested", f"nothing was measured within {near} of a corner")
+        reason = f"nothing was measured within {near} of a corner"
+        return not_tested("Q1-corner-gradient", reason, f"one point within {near} of a corner")
     in_p = all(row["mse_dp"] < row["ce_dp"] for row in close)
     in_z = all(row["mse_dz"] < row["ce_dz"] for row in close)
     verdict = "confirmed" if in_p and in_z else "depends" if in_p or in_z else "refuted"
@@ -98,15 +123,23 @@ def judge_q1_corner_gradient(corners: Sequence[dict], near: float = 0.01) -> Ver
         f"{nearest['ce_dz']:.3g}."
     )
     keys = ("distance", "mse_dp", "ce_dp", "mse_dz", "ce_dz")
-    return Verdict("Q1-corner-gradient", verdict, reason, {key: nearest[key] for key in keys})
+    decision = Decision(
+        "exact: closed forms",
+        "another loss, or points further from the corners",
+        len(close),
+        "points",
+        "MSE's |dL/dz| over CE's",
+        (nearest["mse_dz"] / nearest["ce_dz"],) * 3,
+    )
+    return Verdict("Q1-corner-gradient", verdict, reason, {key: nearest[key] for key in keys}, decision)
 
 
-def tally(races: Sequence[dict], level: float = 0.05) -> list[str]:
+def tally(races: Sequence[dict], level: float = LEVEL) -> list[str]:
     """Return "ce", "mse" or "undecided" for each race: the loss that is faster beyond chance, all tested together."""
-    decided = holm([race["p"] for race in races], level)
+    adjusted = holm_adjusted([race["p"] for race in races])
     return [
-        "undecided" if not sure else "ce" if race["ce_faster"] > race["mse_faster"] else "mse"
-        for race, sure in zip(races, decided, strict=True)
+        "undecided" if p > level else "ce" if race["ce_faster"] > race["mse_faster"] else "mse"
+        for race, p in zip(races, adjusted, strict=True)
     ]
 
 
@@ -115,7 +148,8 @@ def judge_q1_convergence(own: Sequence[dict], equal: Sequence[dict] = ()) -> Ver
 
     own: races, each loss with its own best learning rate; equal: races at equal ones; both rows of
     `compare_steps` with "goal" and "start" named. The verdict rests on `own`; `equal` is for contrast.
-    Confirmed: CE faster in most races and slower in none; refuted: the other way round; else it depends.
+    Confirmed: CE faster in most races and slower in none; refuted: the other way round; else it depends. A race is
+    decided by a sign test over seeds, Holm-corrected over all races at LEVEL.
     """
     winners = tally(own)
     count, contrast = Counter(winners), Counter(tally(equal))
@@ -131,14 +165,14 @@ def judge_q1_convergence(own: Sequence[dict], equal: Sequence[dict] = ()) -> Ver
         **{f"by_{key}": {name: dict(c) for name, c in groups.items()} for key, groups in by.items()},
         "equal_lr": dict(contrast),
     }
-    if not count["ce"] and not count["mse"]:
-        return Verdict("Q1-convergence", "not tested", "No race was decided beyond chance.", numbers)
-    if not count["mse"] and count["ce"] > len(own) / 2:
-        verdict = "confirmed"
-    elif not count["ce"] and count["mse"] > len(own) / 2:
-        verdict = "refuted"
-    else:
-        verdict = "depends"
+    won = {loss: count[loss] for loss in ("ce", "mse")}
+    if not any(won.values()):
+        least = 1 + math.ceil(math.log2(max(1, len(own)) / LEVEL))  # 2 * 0.5^n * races <= LEVEL
+        enough = f"{least} seeds, where all agree"
+        return not_tested("Q1-convergence", "No race was decided beyond chance.", enough, numbers)
+    loser = {"ce": "mse", "mse": "ce"}
+    clear = [loss for loss in won if not won[loser[loss]] and won[loss] > len(own) / 2]
+    verdict = "depends" if not clear else "confirmed" if clear == ["ce"] else "refuted"
     split = "; by ".join(
         f"{key} " + ", ".join(f"{name} {won['ce']}:{won['mse']}" for name, won in groups.items())
         for key, groups in by.items()
@@ -147,6 +181,20 @@ def judge_q1_convergence(own: Sequence[dict], equal: Sequence[dict] = ()) -> Ver
     on = "On the goal, the start and the learning rate: each" if verdict == "depends" else "Each"
     reason = (
         f"{on} loss with its own best learning rate, CE is faster in {count['ce']} races and MSE in {count['mse']}, "
-        f"{count['undecided']} of {len(own)} are undecided at 5% (Holm); CE:MSE by {split}{told}."
+        f"{count['undecided']} of {len(own)} are undecided at {LEVEL:.0%} (Holm); CE:MSE by {split}{told}."
     )
-    return Verdict("Q1-convergence", verdict, reason, numbers)
+    adjusted = sorted(
+        p for p, winner in zip(holm_adjusted([r["p"] for r in own]), winners, strict=True) if won.get(winner)
+    )
+    decision = Decision(
+        f"sign tests, Holm at {LEVEL:.0%}",
+        f"a race that {loser[clear[0]].upper()} wins"
+        if clear
+        else "one loss in most races the faster, the other in none",
+        len(own),
+        "races",
+        "races that CE wins",
+        (won["ce"], won["ce"], len(own) - won["mse"]),
+        adjusted[len(own) // 2 if clear else 0],
+    )
+    return Verdict("Q1-convergence", verdict, reason, numbers, decision)

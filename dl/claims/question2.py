@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from dl.claims.verdict import Verdict
+from dl.claims.verdict import Decision, Verdict, not_tested
 
 CE, MSE, REAL = "cross-entropy", "MSE of a probability", "MSE of a real output"
+MORE = "more trials of the witness search in the undecided cells, or a proof"
 
 
 def at_least(value: float) -> str:
@@ -35,6 +36,18 @@ def _evidence_of(cell: dict) -> str:
     return f"smallest eigenvalue {cell['smallest_eigenvalue']:.2g}, no witness in {cell['trials']} trials"
 
 
+def _proof(cells: Sequence[dict]) -> Decision:
+    """Return what decides: no cell is called convex without a proof, nor not convex without a witness."""
+    return Decision(
+        "exact: proofs of convexity, witnesses by interval arithmetic",
+        "an error in a proof",
+        len(cells),
+        "cells",
+        "share of convex cells",
+        (len(_convex(cells)) / len(cells),) * 3,
+    )
+
+
 def _numbers_of(cells: Iterable[dict]) -> dict:
     keys = ("verdict", "smallest_eigenvalue", "proven_gap", "trials")
     return {f"{c['loss']}, {c['as a function of']}": {key: c[key] for key in keys} for c in cells}
@@ -47,16 +60,20 @@ def judge_q2_ce(cells: Sequence[dict]) -> Verdict:
     """
     asked = _decided(cells, (CE, "p"), (CE, "logit"), (CE, "logistic weights"))
     if not asked:
-        return Verdict("Q2-ce", "not tested", "CE in p, in the logit or in logistic weights was left undecided")
+        reason = "CE in p, in the logit or in logistic weights was left undecided"
+        return not_tested("Q2-ce", reason, MORE)
     verdict = {3: "refuted", 0: "confirmed"}.get(len(_convex(asked)), "depends")
-    return Verdict("Q2-ce", verdict, f"Where the logarithms are, CE is: {_tell(asked)}.", _numbers_of(asked))
+    return Verdict(
+        "Q2-ce", verdict, f"Where the logarithms are, CE is: {_tell(asked)}.", _numbers_of(asked), _proof(asked)
+    )
 
 
 def judge_q2_mse(cells: Sequence[dict]) -> Verdict:
     """Judge whether MSE's squares make it non-convex, where they stand alone: in p and in linear regression."""
     asked = _decided(cells, (MSE, "p"), (REAL, "linear-regression weights"), (MSE, "logistic weights"))
     if not asked:
-        return Verdict("Q2-mse", "not tested", "MSE in p, in linear regression or in logistic weights was undecided")
+        reason = "MSE in p, in linear regression or in logistic weights was undecided"
+        return not_tested("Q2-mse", reason, MORE)
     *alone, through = asked
     convex = _convex(alone)
     verdict = {2: "refuted", 0: "confirmed"}.get(len(convex), "depends")
@@ -65,7 +82,8 @@ def judge_q2_mse(cells: Sequence[dict]) -> Verdict:
         if through["verdict"] == "not convex" and len(convex) == 2
         else ""
     )
-    return Verdict("Q2-mse", verdict, f"Where the squares stand alone: {_tell(alone)}{cause}.", _numbers_of(asked))
+    reason = f"Where the squares stand alone: {_tell(alone)}{cause}."
+    return Verdict("Q2-mse", verdict, reason, _numbers_of(asked), _proof(alone))
 
 
 def judge_q2_none(cells: Sequence[dict]) -> Verdict:
@@ -73,7 +91,7 @@ def judge_q2_none(cells: Sequence[dict]) -> Verdict:
     hidden = [cell for cell in cells if cell["as a function of"].startswith("hidden")]
     flat = _decided(cells, (CE, "logistic weights"), (MSE, "logistic weights"))
     if not hidden or not flat or any(cell["verdict"] == "undecided" for cell in hidden):
-        return Verdict("Q2-none", "not tested", "a cell of the table was left undecided")
+        return not_tested("Q2-none", "a cell of the table was left undecided", MORE)
     shallow = _convex(flat)
     verdict = "refuted" if _convex(hidden) else "depends" if shallow else "confirmed"
     gaps = [cell["proven_gap"] for cell in hidden if cell["verdict"] == "not convex"]
@@ -83,4 +101,5 @@ def judge_q2_none(cells: Sequence[dict]) -> Verdict:
     names = " and ".join(cell["loss"] for cell in shallow) or "neither loss"
     on = "On the hidden layer: " if verdict == "depends" else ""
     reason = f"{on}{told}; without one, in logistic regression, {names} is convex."
-    return Verdict("Q2-none", verdict, reason[0].upper() + reason[1:], _numbers_of([*flat, *hidden]))
+    asked = [*flat, *hidden]
+    return Verdict("Q2-none", verdict, reason[0].upper() + reason[1:], _numbers_of(asked), _proof(asked))

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist, fmean, stdev
 
-from dl.claims.verdict import Verdict, holm
+from dl.claims.depth import judge_q4_depth
+from dl.claims.setting import not_the_documents
+from dl.claims.verdict import LEVEL, Decision, Verdict, enough_seeds, not_tested
 
 NEAR = 0.05  # an accuracy within five points of the document's is the document's
 SPIKE = 0.25  # a validation loss that rises by more than this share of the epoch's before it is a spike ...
@@ -14,45 +17,33 @@ SPIKE = 0.25  # a validation loss that rises by more than this share of the epoc
 SPIKE_FLOOR = 0.1
 
 
-def not_the_documents(claim: str, setting: dict, told: str, numbers: dict) -> Verdict | None:
-    """Return "not tested" where the runs cannot speak for the document's, else None.
-
-    They cannot where they had other data, or less training than it had. told, numbers: what they measured anyway.
-    """
-    lacks = [
-        what
-        for what, there in (
-            (f"SVHN (these are {setting['dataset']})", setting["dataset"] == "svhn"),
-            ("the document's images, size and epochs (preset full)", setting["preset"] == "full"),
-            ("as many as that preset has (no --images, no --epochs)", not setting.get("changed")),
-            ("the ImageNet weights that it began with", not setting.get("weights_missing")),
-        )
-        if not there
-    ]
-    return Verdict(claim, "not tested", f"It takes {'; '.join(lacks)}. Here: {told}.", numbers) if lacks else None
-
-
 def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float, last: float) -> Verdict:
     """Judge whether a network rises steadily from accuracy `first` to `last` by the document's recipe.
 
     runs: one a seed, each with `val_accuracy`, one an epoch, `val_images`, how many were scored, and `diverged`.
-    setting: `dataset` and `preset`. An epoch loses accuracy beyond noise where it falls by more than two independent
-    samples of as many images would differ, at 5% over all epochs and seeds (Bonferroni). A training that diverged
-    did not rise.
+    setting: `dataset` and `preset`. All tests are one-sided, at LEVEL:
+
+    - refuted where the mean first or last accuracy is further than NEAR from the document's (t-tests over seeds), or an
+      epoch loses accuracy by more than two independent samples of as many images would differ (Bonferroni over all
+      of these), or a training diverged, which is a counterexample;
+    - confirmed where both are proven nearer (two one-sided tests each, Schuirmann 1987) and no epoch can lose NEAR;
+    - else more seeds are needed.
     """
     if not runs:
-        return Verdict(claim, "not tested", "The document's recipe was not run (`-P recipe=both`).")
+        reason = "The document's recipe was not run (`-P recipe=both`)."
+        return not_tested(claim, reason, "5 seeds, if they scatter by two points (`-P recipe=both -P seeds=5`)")
     whole = [run for run in runs if not run["diverged"]]
-    falls = [fall for run in whole for fall in pairwise(run["val_accuracy"])]
-    z = NormalDist().inv_cdf(1 - 0.05 / max(1, len(falls)))
-    drops = sum(
-        before - after > z * math.sqrt((before * (1 - before) + after * (1 - after)) / run["val_images"])
+    falls = [
+        (before - after, math.sqrt(max(before * (1 - before) + after * (1 - after), 1e-9) / run["val_images"]))
         for run in whole
         for before, after in pairwise(run["val_accuracy"])
-    )
+    ]
+    normal = NormalDist()
+    chances = [normal.cdf(-fall / error) * 3 * len(falls) for fall, error in falls]
+    drops = sum(chance <= LEVEL for chance in chances)
     diverged = len(runs) - len(whole)
     told = f"by the document's recipe {diverged} of {len(runs)} trainings diverged" if diverged else ""
-    numbers = {"drops": drops, "seeds": len(runs), "diverged": diverged}
+    numbers: dict = {"drops": drops, "seeds": len(runs), "diverged": diverged}
     if whole:
         starts, ends = (fmean(run["val_accuracy"][epoch] for run in whole) for epoch in (0, -1))
         numbers |= {"first": starts, "last": ends}
@@ -60,169 +51,205 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
             f"from {starts:.1%} after the first epoch to {ends:.1%} after the last "
             f"({len(whole)} seed{'s' * (len(whole) > 1)}), {drops} of {len(falls)} steps lose accuracy beyond noise"
         )
-    if untested := not_the_documents(claim, setting, told, numbers):
-        return untested
-    holds = not diverged and not drops and abs(starts - first) <= NEAR and abs(ends - last) <= NEAR
     reason = f"The document: {first:.0%} to {last:.0%}. Measured {told}."
-    return Verdict(claim, "confirmed" if holds else "refuted", reason, numbers)
+    places = [deviation(whole, epoch, told_) for epoch, told_ in ((0, first), (-1, last))] if len(whole) > 1 else []
+    seeds = max((place.enough(NEAR) for place in places), default=enough_seeds(0.02, NEAR))
+    enough = f"{seeds} seeds, if they scatter {'as these do' if places else 'by two points'} (`-P seeds={seeds}`)"
+    if untested := not_the_documents(claim, setting, (told, enough), numbers):
+        return untested
+    away = min([1.0, *(3 * place.p_outside(NEAR) for place in places), *chances])
+    near = [place.p_inside(NEAR) for place in places]
+    steady = [normal.cdf((fall - NEAR) / error) for fall, error in falls]
+    furthest = max(places, key=lambda place: abs(place.value), default=None)
+    verdict, p = "not tested", None
+    if diverged or away <= LEVEL:
+        verdict, p = "refuted", None if diverged else away
+    elif near and max(near + steady) <= LEVEL:
+        verdict, p = "confirmed", max(near + steady)
+    if verdict == "not tested":
+        return not_tested(claim, f"{reason} So few seeds do not tell whether that is near.", enough, numbers)
+    decision = Decision(
+        f"t-tests of {NEAR:.0%} about the document's accuracies, z-tests of each step, Bonferroni at {LEVEL:.0%}",
+        "other seeds, none of which diverges" if diverged else f"means on the other side of {NEAR:.0%}, other steps",
+        len(runs),
+        "seeds",
+        "accuracy less the document's, where it is furthest",
+        furthest.interval() if furthest else None,
+        p,
+    )
+    return Verdict(claim, verdict, reason, numbers, decision)
 
 
-def judge_q4_alexnet(document: Sequence[dict], arms: Mapping[str, dict], majority: float, setting: dict) -> Verdict:
+@dataclass(frozen=True)
+class Deviation:
+    """How far the mean of some seeds lies from what the document says: by t, with `freedom` degrees of freedom."""
+
+    value: float
+    error: float  # the seeds' spread and the sampling of the images, which they share
+    freedom: int
+    spread: float
+
+    def p_outside(self, margin: float) -> float:
+        """Return the p-value of the truth being within `margin`, one-sided."""
+        from scipy.stats import t  # a second: not at import
+
+        return float(t.sf((abs(self.value) - margin) / self.error, self.freedom))
+
+    def p_inside(self, margin: float) -> float:
+        """Return the p-value of the truth being `margin` away or further, the larger of two one-sided tests."""
+        return 1 - self.p_outside(margin)
+
+    def interval(self) -> tuple[float, float, float]:
+        """Return the deviation and its two-sided interval at 1 - LEVEL."""
+        from scipy.stats import t
+
+        half = float(t.isf(LEVEL / 2, self.freedom)) * self.error
+        return self.value, self.value - half, self.value + half
+
+    def enough(self, margin: float) -> int:
+        """Return how many seeds of this spread tell on which side of `margin` the truth is, if the mean is true."""
+        return enough_seeds(self.spread, abs(margin - abs(self.value)))
+
+
+def deviation(runs: Sequence[dict], epoch: int, told: float) -> Deviation:
+    """Return how far the validation accuracy after `epoch` (0 or -1) is from `told`; at least two seeds."""
+    values = [run["val_accuracy"][epoch] for run in runs]
+    mean, spread = fmean(values), stdev(values)
+    images = max(mean * (1 - mean), 1e-6) / min(run["val_images"] for run in runs)
+    return Deviation(mean - told, math.sqrt(spread**2 / len(values) + images), len(values) - 1, spread)
+
+
+def judge_q4_alexnet(
+    document: Sequence[dict], arms: Mapping[str, Sequence[dict]], majority: float, setting: dict
+) -> Verdict:
     """Judge whether AlexNet sticks to the most frequent digit, and whether its architecture is why.
 
-    document: runs of the document's recipe, one a seed, each with `test_accuracy`. arms: "random weights", which is
-    that recipe without ImageNet's weights, and with one thing changed from there "another learning rate", "another
-    initialisation", "another architecture"; likewise. A training that diverged has no `test_accuracy` and did not
-    learn. majority: the most frequent digit's share of the test images, of which there are setting["test_images"]. A
-    network is stuck within three standard errors of that share.
+    document: runs of the document's recipe, one a seed, each with `test_accuracy`. arms: runs of "random weights",
+    which is that recipe without ImageNet's weights, and with one thing changed from there "another learning rate",
+    "another initialisation", "another architecture"; likewise. A training that diverged has no `test_accuracy` and did
+    not learn. majority: the most frequent digit's share of the test images, of which there are setting["test_images"].
+
+    A training learns where its accuracy is above that share beyond the noise of so many images, at LEVEL over all
+    trainings (Bonferroni): one of the same architecture that does refutes. Confirmed needs another architecture that
+    learns more often than each of the same, by Fisher's exact test at LEVEL.
     """
-    claim, bar = "Q4-alexnet", majority + 3 * math.sqrt(majority * (1 - majority) / setting["test_images"])
+    claim, enough = "Q4-alexnet", "5 seeds of the document's recipe and of each arm (`-P recipe=both -P seeds=5`)"
     if not document or len(arms) < 2:
-        return Verdict(claim, "not tested", "The ablation was not run (`-P recipe=both`).")
+        return not_tested(claim, "The ablation was not run (`-P recipe=both`).", enough)
+    groups = {"the document's recipe": document, **arms}
+    trainings = sum(map(len, groups.values()))
+    error = math.sqrt(majority * (1 - majority) / setting["test_images"])
+    bar = majority + NormalDist().inv_cdf(1 - LEVEL / trainings) * error
+    learnt = {name: sum(run.get("test_accuracy", 0.0) > bar for run in runs) for name, runs in groups.items()}
 
-    def learns(run: dict) -> bool:
-        return run.get("test_accuracy", 0.0) > bar
+    def tell(runs: Sequence[dict]) -> str:
+        return ", ".join(f"{run['test_accuracy']:.1%}" if "test_accuracy" in run else "diverged" for run in runs)
 
-    def tell(run: dict) -> str:
-        return f"{run['test_accuracy']:.1%}" if "test_accuracy" in run else "diverged"
-
-    told = f"on {setting['dataset']}, where {majority:.1%} is the most frequent digit, as the document " + ", ".join(
-        map(tell, document)
-    )
+    told = f"on {setting['dataset']}, where {majority:.1%} is the most frequent digit, as the document {tell(document)}"
     told += "".join(f"; {'' if name.startswith('random') else 'only '}{name} {tell(arm)}" for name, arm in arms.items())
-    numbers = {name: arm.get("test_accuracy") for name, arm in arms.items()}
+    numbers: dict = {name: [run.get("test_accuracy") for run in arm] for name, arm in arms.items()}
     numbers |= {"document": [run.get("test_accuracy") for run in document], "majority": majority}
-    if untested := not_the_documents(claim, setting, told, numbers):
+    if untested := not_the_documents(claim, setting, (told, enough), numbers):
         return untested
-    learnt = sum(map(learns, document))
-    same = [name for name in arms if name != "another architecture" and learns(arms[name])]
-    if learnt:
-        verdict, lead = ("refuted", "It does not stick") if learnt == len(document) else ("depends", "On the seed")
+    same = [name for name in arms if name != "another architecture" and learnt[name]]
+    best = max(
+        run.get("test_accuracy", 0.0) for name in groups if name != "another architecture" for run in groups[name]
+    )
+    p, test = min(1.0, trainings * NormalDist().cdf((majority - best) / error)), "z-tests, Bonferroni"
+    there = learnt["the document's recipe"]
+    if there:
+        verdict, lead = ("refuted", "It does not stick") if there == len(document) else ("depends", "On the seed")
     elif same:
         verdict, lead = "refuted", f"It sticks, but not for its architecture, which learns with {' or '.join(same)}"
-    elif learns(arms.get("another architecture", {})):
-        verdict, lead = "confirmed", "Only another architecture learns"
+    elif not learnt.get("another architecture"):
+        return not_tested(
+            claim, f"Nothing learns within this budget: {told}.", "a longer training of every arm", numbers
+        )
     else:
-        verdict, lead = "not tested", "Nothing learns within this budget"
-    return Verdict(claim, verdict, f"{lead}: {told}.", numbers)
+        p, test = (
+            max(_more_often(groups, learnt, name) for name in groups if name != "another architecture"),
+            "Fisher's",
+        )
+        if p > LEVEL:
+            return not_tested(claim, f"Too few seeds to tell that from chance: {told}.", enough, numbers)
+        verdict, lead = "confirmed", "Only another architecture learns"
+    decision = Decision(
+        f"{test} at {LEVEL:.0%}",
+        "one training of the same architecture that learns" if verdict == "confirmed" else "trainings that all stick",
+        trainings,
+        "trainings",
+        "best accuracy of the same architecture less the most frequent digit's share",
+        (best - majority, best - majority - 2.576 * error, best - majority + 2.576 * error),
+        p,
+    )
+    return Verdict(claim, verdict, f"{lead}: {told}.", numbers, decision)
+
+
+def _more_often(groups: Mapping[str, Sequence[dict]], learnt: Mapping[str, int], name: str) -> float:
+    """Return Fisher's one-sided p-value of another architecture learning no more often than the group `name`."""
+    from scipy.stats import fisher_exact  # a second: not at import
+
+    table = [[learnt[key], len(groups[key]) - learnt[key]] for key in ("another architecture", name)]
+    return float(fisher_exact(table, alternative="greater").pvalue)
 
 
 def judge_q4_vgg(document: Sequence[dict], tuned: Sequence[dict], setting: dict) -> Verdict:
     """Judge whether VGG-16's validation loss spikes: by both recipes, by one of them or by neither.
 
     document, tuned: the runs by that recipe, one a seed, each with `val_loss`, one an epoch, and `diverged`, which
-    counts as a spike in the epoch after the last.
+    counts as a spike in the epoch after the last. A recipe is erratic where most trainings spike, calm where most do
+    not: binomial tests against one half, at LEVEL each.
     """
+    enough = "7 seeds by both recipes, if they agree (`-P recipe=both -P seeds=7`)"
     if not document or not tuned:
-        return Verdict("Q4-vgg", "not tested", "It takes both recipes (`-P recipe=both`).")
-    spikes = [
-        sum(spikes_up(before, after) for run in runs for before, after in pairwise(run["val_loss"]))
-        + sum(run["diverged"] for run in runs)
-        for runs in (document, tuned)
-    ]
-    epochs = [sum(len(run["val_loss"]) + run["diverged"] for run in runs) for runs in (document, tuned)]
+        return not_tested("Q4-vgg", "It takes both recipes (`-P recipe=both`).", enough)
+    from scipy.stats import binomtest  # a second: not at import
+
+    recipes = {"document": document, "tuned": tuned}
+    spikes = {name: [_spikes_of(run) for run in runs] for name, runs in recipes.items()}
+    epochs = {name: sum(len(run["val_loss"]) + run["diverged"] for run in runs) for name, runs in recipes.items()}
     told = " and ".join(
-        f"{spiked} of {all_} epochs of the {name} recipe"
-        for spiked, all_, name in zip(spikes, epochs, ("document's", "tuned"), strict=True)
+        f"{sum(spikes[name])} of {epochs[name]} epochs, in {sum(map(bool, spikes[name]))} of {len(runs)} trainings, of "
+        f"the {title} recipe"
+        for (name, runs), title in zip(recipes.items(), ("document's", "tuned"), strict=True)
     )
     told = (
         f"the validation loss jumps by more than {SPIKE:.0%} and {SPIKE_FLOOR:g} nats, or is lost altogether, in {told}"
     )
-    numbers = {"document": spikes[0], "tuned": spikes[1], "document_epochs": epochs[0], "tuned_epochs": epochs[1]}
-    if untested := not_the_documents("Q4-vgg", setting, told, numbers):
+    numbers = {name: sum(found) for name, found in spikes.items()}
+    numbers |= {f"{name}_epochs": count for name, count in epochs.items()}
+    numbers |= {f"{name}_trainings": sum(map(bool, found)) for name, found in spikes.items()}
+    if untested := not_the_documents("Q4-vgg", setting, (told, enough), numbers):
         return untested
-    verdict = "confirmed" if all(spikes) else "depends" if any(spikes) else "refuted"
+    odd = {name: binomtest(sum(map(bool, found)), len(found)) for name, found in spikes.items()}
+    p = max(binomtest(r.k, r.n, 0.5, "greater" if 2 * r.k > r.n else "less").pvalue for r in odd.values())
+    if p > LEVEL:
+        reason = f"Too few trainings to tell most from chance: {told}."
+        return not_tested("Q4-vgg", reason, enough, numbers)
+    erratic = [2 * r.k > r.n for r in odd.values()]
+    verdict = "confirmed" if all(erratic) else "depends" if any(erratic) else "refuted"
     on = "On the recipe: " if verdict == "depends" else ""
     reason = f"{on}{told}."
-    return Verdict("Q4-vgg", verdict, reason[0].upper() + reason[1:], numbers)
+    share = odd["document"].proportion_ci(1 - LEVEL)
+    decision = Decision(
+        f"binomial tests at {LEVEL:.0%}",
+        "trainings that do otherwise, by either recipe",
+        min(r.n for r in odd.values()),
+        "seeds a recipe",
+        "share of the document's trainings that spike",
+        (odd["document"].statistic, float(share.low), float(share.high)),
+        float(p),
+    )
+    return Verdict("Q4-vgg", verdict, reason[0].upper() + reason[1:], numbers, decision)
+
+
+def _spikes_of(run: dict) -> int:
+    return sum(spikes_up(*pair) for pair in pairwise(run["val_loss"])) + run["diverged"]
 
 
 def spikes_up(before: float, after: float) -> bool:
     """True if a validation loss, in nats, jumps from one epoch to the next; one that is no number does."""
     return not after <= before + max(SPIKE * before, SPIKE_FLOOR)
-
-
-def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float | None]]], setting: dict) -> Verdict:
-    """Judge whether ResNet-50 and -101 do not surpass ResNet-18.
-
-    accuracies: recipe -> network ("resnet18", "resnet50", "resnet101") -> test accuracies, one a seed, None where the
-    training diverged. What diverges surpasses nothing. A network surpasses another where `chance_above` is at most 5%,
-    Holm-corrected over all pairs. One that may be above, but not surely, leaves the question open, as does a single
-    seed: too few confirm nothing. Two networks that both always diverge are not compared.
-    """
-    pairs = [
-        (recipe, nets[deeper], nets["resnet18"])
-        for recipe, nets in accuracies.items()
-        for deeper in ("resnet50", "resnet101")
-        if nets.get(deeper) and nets.get("resnet18")
-    ]
-    told = "; ".join(
-        f"{recipe} recipe: " + ", ".join(f"{name} {tell_seeds(values)}" for name, values in nets.items() if values)
-        for recipe, nets in accuracies.items()
-    )
-    numbers = {recipe: {name: list(values) for name, values in nets.items()} for recipe, nets in accuracies.items()}
-
-    def say(verdict: str, lead: str) -> Verdict:
-        return Verdict("Q4-depth", verdict, f"{lead}: {told}.", numbers)
-
-    if not pairs:
-        return Verdict("Q4-depth", "not tested", "It takes ResNet-18 and a deeper ResNet by one recipe.", numbers)
-    if untested := not_the_documents("Q4-depth", setting, told, numbers):
-        return untested
-    if any(len(values) < 2 for _, *pair in pairs for values in pair):
-        return say("not tested", "One seed has no spread (`-P seeds=3`)")
-    compared = [pair for pair in pairs if completed(pair[1]) or completed(pair[2])]
-    if not compared:
-        return say("not tested", "All diverge, so that there is nothing to compare")
-    sure = holm([chance_above(deeper, shallow) for _, deeper, shallow in compared])
-    above = {recipe for (recipe, *_), proven in zip(compared, sure, strict=True) if proven}
-    if above == {recipe for recipe, *_ in compared}:
-        return say("refuted", "One is above ResNet-18 by every recipe")
-    if above:
-        return say("depends", f"On the recipe, one is above ResNet-18 by the {' and '.join(sorted(above))} one")
-    if any(may_be_above(deeper, shallow) for _, deeper, shallow in compared):
-        return say("not tested", "One may be above ResNet-18; it takes more seeds to tell that from chance")
-    return say("confirmed", "None is above ResNet-18")
-
-
-def completed(accuracies: Sequence[float | None]) -> list[float]:
-    """Return the accuracies of the trainings that did not diverge."""
-    return [accuracy for accuracy in accuracies if accuracy is not None]
-
-
-def chance_above(deeper: Sequence[float | None], shallow: Sequence[float | None]) -> float:
-    """Return the one-sided p-value of `deeper` being no better than `shallow`; accuracies, None: diverged.
-
-    Welch's t-test on the trainings that did not diverge. Where `shallow` always does, Fisher's exact test on how many
-    did. 1 where fewer than two accuracies have no spread.
-    """
-    from scipy.stats import fisher_exact, ttest_ind  # a second: not at import
-
-    deep, flat = completed(deeper), completed(shallow)
-    if not flat:
-        counts = [[len(deep), len(deeper) - len(deep)], [0, len(shallow)]]
-        return float(fisher_exact(counts, alternative="greater").pvalue)
-    if min(len(deep), len(flat)) < 2:
-        return 1.0
-    chance = ttest_ind(deep, flat, equal_var=False, alternative="greater").pvalue
-    return 1.0 if math.isnan(chance) else float(chance)  # nan: equal to the last image
-
-
-def may_be_above(deeper: Sequence[float | None], shallow: Sequence[float | None]) -> bool:
-    """True if `deeper` has the higher mean accuracy, or diverges less often, than `shallow`."""
-    deep, flat = completed(deeper), completed(shallow)
-    if not deep:
-        return False
-    return not flat or fmean(deep) > fmean(flat) or len(deep) / len(deeper) > len(flat) / len(shallow)
-
-
-def tell_seeds(accuracies: Sequence[float | None]) -> str:
-    """Return mean and standard deviation over the seeds, and how many of them diverged, as text."""
-    values, seeds = completed(accuracies), len(accuracies)
-    if not values:
-        return "diverged" if seeds == 1 else f"diverged with all {seeds} seeds"
-    told = f"{fmean(values):.1%}" + (f" ± {stdev(values):.1%}" if len(values) > 1 else "")
-    return told + (f" ({seeds - len(values)} of {seeds} seeds diverged)" if len(values) < seeds else "")
 
 
 def judge_q4(runs: Sequence[dict], majority: float, setting: dict) -> list[Verdict]:
@@ -251,7 +278,10 @@ def judge_q4(runs: Sequence[dict], majority: float, setting: dict) -> list[Verdi
         }
         for recipe in ("document", "tuned")
     }
-    arms = {run["recipe"]: run for run in runs if run["recipe"] not in ("tuned", "document")}
+    arms: dict[str, list[dict]] = {}
+    for run in runs:
+        if run["recipe"] not in ("tuned", "document"):
+            arms.setdefault(run["recipe"], []).append(run)
     return [
         judge_q4_rise("Q4-lenet", of("lenet5", "document"), setting, 0.17, 0.84),
         judge_q4_alexnet(of("alexnet", "document"), arms, majority, started("alexnet")),

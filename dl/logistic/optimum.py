@@ -24,6 +24,18 @@ def is_separable(x: Tensor, y: Tensor) -> bool:
     return linprog(np.zeros(x.shape[1]), -signed, -np.ones(len(signed)), bounds=free, method="highs").status == 0
 
 
+def classes_overlap(x: Tensor, y: Tensor) -> bool:
+    """True if no hyperplane separates the classes, not even weakly: x (N, D) with its column of ones, y (N,).
+
+    Exactly then, and where X has full column rank, cross-entropy has one minimum (Albert and Anderson, Biometrika 71,
+    1984). The linear program "the largest sum of margins, each in 0..1" is 0 exactly then (Konis, thesis, 2007).
+    """
+    signed = ((2 * y - 1)[:, None] * x).numpy()
+    within = np.vstack([-signed, signed]), np.r_[np.zeros(len(signed)), np.ones(len(signed))]
+    free = [(None, None)] * x.shape[1]
+    return linprog(-signed.sum(0), *within, bounds=free, method="highs").fun > -1e-6
+
+
 def hessian(x: Tensor, w: Tensor) -> Tensor:
     """Return the Hessian of the mean cross-entropy, X^T diag(p (1 - p)) X / N: x (N, D), w (D,) -> (D, D)."""
     z = x @ w
@@ -62,7 +74,8 @@ def uniqueness(problem: Problem, seeds: int, seed: int, steps: int = 2000) -> di
 
     The step is 1/L with L the largest eigenvalue of X^T X / 4N, for which descent on this convex loss is sure to
     approach the infimum. `spread`: the largest distance of an end point from the starts' mean end point, relative to
-    its length; `growth`: median ratio of the length at the end to that after a tenth of the steps;
+    its length; `separable`: also where a hyperplane separates them weakly, with points upon it; `growth`: median ratio
+    of the length at the end to that after a tenth of the steps;
     `smallest_eigenvalue`: of the Hessian at the mean end point, > 0 everywhere where X has full column rank.
     """
     x, y = problem.design(), problem.y
@@ -75,7 +88,7 @@ def uniqueness(problem: Problem, seeds: int, seed: int, steps: int = 2000) -> di
     centre = flat.mean(0)
     return {
         "dataset": problem.name,
-        "separable": is_separable(x, y),
+        "separable": not classes_overlap(x, y),
         "rank_deficit": x.shape[1] - int(torch.linalg.matrix_rank(x)),
         "starts": len(flat),
         "spread": float((flat - centre).norm(dim=1).max() / centre.norm()),

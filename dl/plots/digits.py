@@ -60,7 +60,7 @@ def progress(losses: Sequence[float | None], finalists: Sequence[Config], again:
     tidy(left, "The search", "trial", LOSS)
 
     order = np.argsort(-again.mean)
-    half = 1.96 * again.error[order]
+    half = again.half[order]
     middle = again.mean[order]
     for row, i in enumerate(order):
         colour, marker = (ORANGE, "*") if finalists[i] == TABLE2 else (BLUE, "o")
@@ -73,7 +73,7 @@ def progress(losses: Sequence[float | None], finalists: Sequence[Config], again:
     low, high = np.exp([(middle - half).min(), (middle + half).max()])
     fine = (0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
     log_axis(right.xaxis, [t for t in (fine if high < 4 * low else LADDER) if low * 0.9 < t < high * 1.1])
-    tidy(right, "The finalists on new splits (95%)", f"{LOSS}, geometric mean")
+    tidy(right, f"The finalists on new splits ({again.level:.0%})", f"{LOSS}, geometric mean")
     return drawing
 
 
@@ -131,14 +131,14 @@ def heat_map(configs: Sequence[Config], loss: np.ndarray) -> Figure:
 
 
 def ranks(configs: Sequence[Config], result: Comparison, closer: int = 450) -> Figure:
-    """Draw all configurations by their mean, with 95% intervals, those that may be the best, and table 2's place.
+    """Draw all configurations by their mean, with their intervals, those that may be the best, and table 2's place.
 
     result: a comparison of log losses; closer: how many of the best the right-hand panel shows again.
     """
     drawing = figure(11, 4.4)
     order = np.argsort(result.mean)
     rank = np.arange(1, len(order) + 1)
-    mean, half = result.mean[order], 1.96 * result.error[order]
+    mean, half = result.mean[order], result.half[order]
     low, high, best = np.exp(mean - half), np.exp(mean + half), result.best[order]
     i = list(configs).index(TABLE2)
     y, place, (first, last) = np.exp(result.mean[i]), int(np.flatnonzero(order == i)[0]) + 1, result.ranks(i)
@@ -146,7 +146,7 @@ def ranks(configs: Sequence[Config], result: Comparison, closer: int = 450) -> F
         axes.vlines(rank[~best], low[~best], high[~best], color=GREY, alpha=0.5, linewidth=1)
         axes.vlines(rank[best], low[best], high[best], color=BLUE, alpha=0.6, linewidth=1)
         axes.plot(rank, np.exp(mean), color=BLACK, linewidth=1.4, label="geometric mean over repeats")
-        axes.plot([], [], color=GREY, linewidth=5, alpha=0.5, label="its 95% interval")
+        axes.plot([], [], color=GREY, linewidth=5, alpha=0.5, label=f"its {result.level:.0%} interval")
         axes.plot([], [], color=BLUE, linewidth=5, alpha=0.6, label=f"cannot be told from the best: {best.sum()}")
         axes.hlines(y, first, last, color=ORANGE, linewidth=2.2, zorder=4)
         axes.plot(place, y, "*", color=ORANGE, markersize=14, markeredgecolor="white", zorder=5)

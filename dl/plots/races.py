@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
+from dl.claims import LEVEL
 from dl.logistic.losses import LOSSES
 from dl.logistic.statistics import kaplan_meier
 from dl.plots import COLOURS, LINES, MARKERS, figure, tidy
@@ -105,7 +106,7 @@ def speedups(races: Sequence[dict]) -> Figure:
     fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     fig.suptitle(
         "Who is faster, each loss with its own best learning rate? Ratio of geometric mean steps over the seeds, "
-        "95% bootstrap bands;\ncoloured where a sign test over the seeds is sure (Holm over all races at 5%)",
+        f"95% bootstrap bands;\ncoloured where a sign test over the seeds is sure (Holm over all races at {LEVEL:.0%})",
         fontsize=11,
     )
     return fig

@@ -75,7 +75,7 @@ def write_standings(by_loss: Comparison, by_error: Comparison, rows: list[dict])
     """Return the best five and table 2's as Markdown."""
     lines = [
         f"By validation loss {by_loss.best.sum()} configurations cannot be told from the best (Hsu's multiple "
-        f"comparisons with the best, 95%), by validation error {by_error.best.sum()}.",
+        f"comparisons with the best, {by_loss.level:.0%}), by validation error {by_error.best.sum()}.",
         "",
         "| rank | configuration | validation loss | accuracy |",
         "|---|---|---|---|",
@@ -159,8 +159,8 @@ def standings(by_loss: Comparison, by_error: Comparison) -> list[dict]:
             "rank": n + 1,
             "configuration": str(GRID[i]),
             "loss": float(np.exp(by_loss.mean[i])),
-            "low": float(np.exp(by_loss.mean[i] - 1.96 * by_loss.error[i])),
-            "high": float(np.exp(by_loss.mean[i] + 1.96 * by_loss.error[i])),
+            "low": float(np.exp(by_loss.mean[i] - by_loss.half[i])),
+            "high": float(np.exp(by_loss.mean[i] + by_loss.half[i])),
             "accuracy": 1 - float(by_error.mean[i]),
             "may be best by loss": bool(by_loss.best[i]),
             "may be best by error": bool(by_error.best[i]),

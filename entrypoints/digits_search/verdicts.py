@@ -58,4 +58,7 @@ def place_of_table2(configs: list[Config], result: Comparison, measure: str) -> 
         "best": str(configs[best]),
         "gap": float(result.mean[i] - result.mean[best]),
         "gap_error": float(np.hypot(result.error[i], result.error[best])),
+        "p": result.chance(i),
+        "p_rival": result.chance(int(np.argsort(np.where(np.arange(len(configs)) == i, np.inf, result.mean))[0])),
+        "repeats": result.repeats,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dl.claims import CLAIMS, VERDICTS, Claim
+from dl.claims import CLAIMS, VERDICTS, Claim, tell_decision
 from dl.plots.live import read_live
 from entrypoints.questions import Question, Source
 from tracking.evidence import Evidence, best, parents
@@ -151,8 +151,17 @@ def claim_row(claim: Claim, sections: list[dict], command: str) -> dict:
         "section": section,
         "verdict": found["verdict"],
         "reason": found["reason"],
+        "decision": decision_of(found),
         "command": command,
     }
+
+
+def decision_of(row: dict) -> str:
+    """Return what a row of claims.json was decided by, as one line; "-" where it does not say: an old run's."""
+    try:
+        return tell_decision(row["decision"])
+    except (KeyError, TypeError, ValueError):
+        return "-"
 
 
 def as_plain(text: str) -> str:

@@ -68,7 +68,7 @@ class Variant:
 
 
 def choose_variants(options: ZooOptions) -> list[Variant]:
-    """Return all that is to be trained, seeds of an entry side by side. Ablations have one seed.
+    """Return all that is to be trained, seeds of an entry side by side.
 
     Raises ValueError where `options.images` are fewer than one batch.
     """
@@ -78,7 +78,7 @@ def choose_variants(options: ZooOptions) -> list[Variant]:
         if options.recipe == "both" and network == "alexnet":
             recipes = [*recipes, *ABLATION]
         for recipe in recipes:
-            for seed in range(options.seed, options.seed + (1 if recipe in ABLATION else options.seeds)):
+            for seed in range(options.seed, options.seed + options.seeds):
                 plan = shipped_plan(network, recipe, options.preset, seed)
                 changed = replace(plan.recipe, epochs=options.epochs or plan.recipe.epochs)
                 if options.images and options.images < changed.batch_size:

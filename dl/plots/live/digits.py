@@ -73,22 +73,22 @@ def brush_configurations(configs: Sequence[Config], loss: np.ndarray) -> "Figure
 
 
 def hover_ranks(configs: Sequence[Config], result: Comparison) -> "Figure":
-    """Return all configurations by their mean, with 95% intervals; hovering names them. result: of log losses."""
+    """Return all configurations by their mean, with their intervals; hovering names them. result: of log losses."""
     order = np.argsort(result.mean)
-    mean, half, best = result.mean[order], 1.96 * result.error[order], result.best[order]
-    low, high = np.exp(mean - half), np.exp(mean + half)
+    mean, half, best = result.mean[order], result.half[order], result.best[order]
+    low, high, level = np.exp(mean - half), np.exp(mean + half), f"{result.level:.0%}"
     i = list(configs).index(TABLE2)
     place, (first, last) = int(np.flatnonzero(order == i)[0]) + 1, result.ranks(i)
     figure = live_figure(
         "All configurations, with their intervals",
         [{"title": f"All {len(order):,} in order of their mean", "xaxis": plain_axis("rank", tickformat=",d"),
           "yaxis": log_ticks(LOSS, LADDER)}],
-        f"All {len(order):,} configurations in order of their mean validation loss, each with its 95% interval. "
+        f"All {len(order):,} configurations in order of their mean validation loss, each with its {level} interval. "
         f"{best.sum()} cannot be told from the best; table 2's has rank {place}, interval {first} to {last}.",
         height=430,
     )  # fmt: skip
     for which, colour, name in (
-        (~best, GREY, "its 95% interval"), (best, BLUES, f"cannot be told from the best: {best.sum()}"),
+        (~best, GREY, f"its {level} interval"), (best, BLUES, f"cannot be told from the best: {best.sum()}"),
     ):  # fmt: skip
         rank = np.flatnonzero(which)
         x = [value for r in rank for value in (int(r) + 1, int(r) + 1, None)]
@@ -98,7 +98,7 @@ def hover_ranks(configs: Sequence[Config], result: Comparison) -> "Figure":
     figure.add_scatter(
         x=list(range(1, len(order) + 1)), y=short(np.exp(mean)), mode="lines", line={"color": COLOURS[-1], "width": 2},
         name="geometric mean over repeats", legendgroup="geometric mean over repeats",
-        customdata=[f"{configs[k]}<br>95%: {a:.4f} to {b:.4f}" for k, a, b in zip(order, low, high, strict=True)],
+        customdata=[f"{configs[k]}<br>{level}: {a:.4f} to {b:.4f}" for k, a, b in zip(order, low, high, strict=True)],
         hovertemplate="rank %{x}: %{y:.4f}<br>%{customdata}<extra></extra>",
     )  # fmt: skip
     told = f"table 2: rank {place}, interval {first} to {last}"
