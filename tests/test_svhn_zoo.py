@@ -355,17 +355,19 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
     def epoch(index, accuracy):
         return Epoch(index, 1.0, 0.5, 2.0, accuracy, 0.1, 1.0, 1.0, 1.0, 64)
 
-    data = Data("svhn", "", *[Split(torch.zeros(64, 3, 32, 32, dtype=torch.uint8), torch.zeros(64).long())] * 3)
+    data = Data("svhn", "", *[Split(torch.zeros(6000, 3, 32, 32, dtype=torch.uint8), torch.zeros(6000).long())] * 3)
 
     def judged(epochs: int, **row) -> claims.Verdict:
         plan = shipped_plan("lenet5", "document", "full", 0)
         plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs or plan.recipe.epochs))
         row = {"initial_weights": "random"} | row
-        trained = Trained(
-            Variant("lenet5", "document", plan), Checkpoints("none"), row, [epoch(1, 0.17), epoch(2, 0.84)]
-        )
+        variant, checkpoints = Variant("lenet5", "document", plan), Checkpoints("none")
+        trained = [
+            Trained(variant, checkpoints, row, [epoch(1, 0.17 + seed / 1000), epoch(2, 0.84 - seed / 1000)])
+            for seed in range(8)
+        ]
         options = ZooOptions(preset="full", **{f.name: None for f in fields(ZooOptions) if f.name != "preset"})
-        results = Results(options, Setup(data, torch.device("cpu"), Path()), {trained.variant.entry: [trained]})
+        results = Results(options, Setup(data, torch.device("cpu"), Path()), {variant.entry: trained})
         return next(v for v in judge_question_4(results) if v.claim == "Q4-lenet")
 
     assert judged(0, test_accuracy=0.84).verdict == "confirmed"

@@ -29,7 +29,8 @@ def recipe_space(plan: Plan) -> Space:
         "batch_size": Choice([size for size in sizes if size <= (plan.images or math.inf)]),
         "warmup": up_to("warmup", 0.4),
         "label_smoothing": up_to("label_smoothing", 0.2),
-        "ema": Choice([0.0] if recipe.grow else sorted({recipe.ema, 0.0, 0.9, 0.99, 0.998})),  # not of growing layers
+        # no average of layers that are not there yet
+        **({} if recipe.grow else {"ema": Choice(sorted({recipe.ema, 0.0, 0.9, 0.99, 0.998}))}),
         "translate": Integer(0, max(6, recipe.translate)),
         "rotate": up_to("rotate", 15.0),
         "colour": up_to("colour", 0.4),
