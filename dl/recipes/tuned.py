@@ -27,7 +27,7 @@ ZOO = {
     "alexnet": Architecture(
         "AlexNet",
         full=Plan(alexnet, Recipe(lr=0.05)),
-        quick=Plan(partial(alexnet, stride=2, dropout=0.0), SHORT(epochs=5, batch_size=16, lr=3e-4), images=2300),
+        quick=Plan(partial(alexnet, stride=2, dropout=0.0), SHORT(epochs=5, batch_size=16, lr=3e-4), images=2700),
     ),
     "vgg16": Architecture(
         "VGG-16",
@@ -38,7 +38,7 @@ ZOO = {
     "resnet18": Architecture(
         "ResNet-18",
         full=Plan(resnet18, Recipe(lr=0.2)),
-        quick=Plan(partial(resnet18, "imagenet"), SHORT(lr=3e-3, grow=0.8), images=11_000),
+        quick=Plan(partial(resnet18, "imagenet"), SHORT(lr=3e-3, grow=0.8), images=12_000),
     ),
     "resnet50": Architecture(
         "ResNet-50",
