@@ -173,13 +173,14 @@ def judge_q4_alexnet(
         if p > LEVEL:
             return not_tested(claim, f"Too few seeds to tell that from chance: {told}.", enough, numbers)
         verdict, lead = "confirmed", "Only another architecture learns"
+    half = NormalDist().inv_cdf(1 - LEVEL / 2) * error
     decision = Decision(
         f"{test} at {LEVEL:.0%}",
         "one training of the same architecture that learns" if verdict == "confirmed" else "trainings that all stick",
         trainings,
         "trainings",
         "best accuracy of the same architecture less the most frequent digit's share",
-        (best - majority, best - majority - 2.576 * error, best - majority + 2.576 * error),
+        (best - majority, best - majority - half, best - majority + half),
         p,
     )
     return Verdict(claim, verdict, f"{lead}: {told}.", numbers, decision)

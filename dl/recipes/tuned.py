@@ -14,7 +14,7 @@ SMALL = partial(Recipe, optimizer="adamw", weight_decay=1e-4, label_smoothing=0.
 # on two CPU cores, some twenty thousand images a network: many small steps of AdamW on a network that is shallow at
 # first leave the plateau of the most frequent digit soonest, and what only pays in long trainings is off
 SHORT = partial(
-    Recipe, epochs=2, batch_size=64, optimizer="adamw", lr=1e-3, weight_decay=0.05, warmup=0.1, label_smoothing=0.0,
+    Recipe, epochs=2, batch_size=64, optimizer="adamw", lr=2e-3, weight_decay=0.05, warmup=0.1, label_smoothing=0.0,
     translate=2, colour=0.0, cutout=0,
 )  # fmt: skip
 
@@ -32,7 +32,7 @@ ZOO = {
     "vgg16": Architecture(
         "VGG-16",
         full=Plan(vgg16, Recipe(lr=0.1)),
-        quick=Plan(partial(vgg16, stride=2), SHORT(lr=2e-3, grow=0.85), images=9000),
+        quick=Plan(partial(vgg16, stride=2), SHORT(grow=0.85), images=9000),
     ),
     # ImageNet's stem buys eight to fifteen times as many images a second on two cores
     "resnet18": Architecture(
@@ -43,11 +43,11 @@ ZOO = {
     "resnet50": Architecture(
         "ResNet-50",
         full=Plan(resnet50, Recipe(lr=0.1)),
-        quick=Plan(partial(resnet50, "imagenet"), SHORT(lr=2e-3, grow=0.93), images=9000),
+        quick=Plan(partial(resnet50, "imagenet"), SHORT(grow=0.93), images=9000),
     ),
     "resnet101": Architecture(
         "ResNet-101",
         full=Plan(resnet101, Recipe(lr=0.1)),
-        quick=Plan(partial(resnet101, "imagenet"), SHORT(lr=2e-3, grow=0.95), images=9000),
+        quick=Plan(partial(resnet101, "imagenet"), SHORT(grow=0.95), images=9000),
     ),
 }
