@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from mlflow.entities import Dataset
@@ -14,13 +14,14 @@ from mlflow.entities import Run as Record
 class HeldOut:
     """The validation examples that decide between a champion and its challenger.
 
-    name, digest: as the runs record the data; x: raw input (N, ...), two rows at least; y: true labels (N,).
+    name, digest: as the runs record the data, which they stand for where two are compared; x: raw input (N, ...), two
+    rows at least; y: true labels (N,).
     """
 
     name: str
     digest: str
-    x: np.ndarray
-    y: np.ndarray
+    x: np.ndarray = field(compare=False)
+    y: np.ndarray = field(compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Registered models: exported with their preprocessing, loadable without this project's code, on any device."""
 
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -55,8 +55,7 @@ def register(run: Run, module: nn.Module, names: tuple[str, ...], val: HeldOut, 
     record = run.client.get_run(run.id)
     model = _logged_before(run) or _log(run, record, module, val.x[:2], names[0])
     _link_metrics(run, record, model, val)
-    accuracy = cache(lambda uri: _accuracy(uri, val))  # one program under two names is scored once
-    ours = accuracy(model.model_uri)
+    ours = _accuracy(model.model_uri, val)
     tags = {"val_digest": val.digest, "val_images": len(val.y), "val_accuracy": ours, "run": run.id}
     if "train" in (data := datasets_of(record)):
         tags["data_digest"] = data["train"].digest
@@ -67,7 +66,7 @@ def register(run: Run, module: nn.Module, names: tuple[str, ...], val: HeldOut, 
         version = _version(run, name, model, tags)
         card = model_card(record, about, val, ours, f"models:/{name}/{version.version}")
         run.client.update_model_version(name, version.version, card)
-        _compete(run, version, ours, accuracy)
+        _compete(run, version, ours, val)
         versions.append(version)
     return str(versions[0].version)
 
@@ -173,10 +172,10 @@ def _version(run: Run, name: str, model: LoggedModel, tags: Mapping[str, object]
         return retry(find_or_create)
 
 
-def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable[[str], float]) -> None:
-    """Move the alias to `challenger` where there is no champion, or one that gets fewer validation examples right.
+def _compete(run: Run, challenger: ModelVersion, ours: float, val: HeldOut) -> None:
+    """Move the alias to `challenger` where there is no champion, or one that gets fewer of `val` right.
 
-    ours: the challenger's accuracy on those; accuracy: of the model of a URI.
+    ours: the challenger's accuracy on those.
     """
     name, champion = challenger.name, _champion(run, challenger.name)
     if champion is not None:
@@ -184,7 +183,7 @@ def _compete(run: Run, challenger: ModelVersion, ours: float, accuracy: Callable
             return
         uri, theirs = f"models:/{name}/{champion.version}", None
         try:
-            theirs = accuracy(champion.source or uri)
+            theirs = _accuracy(champion.source or uri, val)
         except StoreError:
             raise
         except Exception as error:  # whatever is wrong with a model of long ago: it was better once, and may be still
@@ -257,6 +256,7 @@ def _check_input(model: PyFuncModel, uri: str, shape: tuple[int, ...], dtype: st
         raise LookupError(f"{uri!r} takes {schema}, not {dtype} arrays (N, {', '.join(map(str, shape))})")
 
 
+@lru_cache(maxsize=32)  # a zoo's networks meet the same champion one after the other, under two names
 def _accuracy(uri: str, val: HeldOut) -> float:
     """Return the share of `val` that the model reads right: a whole number of examples, so equal ones are equal."""
     model, right = retry(lambda: mlflow.pyfunc.load_model(uri)), 0

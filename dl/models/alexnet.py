@@ -11,13 +11,15 @@ The five convolutions have the widths of the one-column version (Krizhevsky, "On
 
 from torch import nn
 
+from dl.models.growing import Growing
 from dl.models.init import kaiming
 
 
-def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequential:
+def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> Growing:
     """Return AlexNet: (N, 3, 32, 32) float -> logits (N, classes); 7,707,594 parameters for ten classes.
 
-    stride: the stem's; 2 quarters the arithmetic (and the first linear layer).
+    stride: the stem's; 2 quarters the arithmetic (and the first linear layer). The fifth convolution and
+    the second hidden layer can join later.
     """
 
     def conv(cin: int, cout: int, size: int, stride: int = 1) -> list[nn.Module]:
@@ -26,7 +28,7 @@ def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequ
 
     pool = nn.MaxPool2d(3, stride=2, padding=1)  # overlapping, section 3.4; halves the side
     return kaiming(
-        nn.Sequential(
+        Growing(
             *conv(3, 64, 5, stride), pool,  # (N, 64, 16, 16), sides halved where the stride is 2
             *conv(64, 192, 5), pool,  # (N, 192, 8, 8)
             *conv(192, 384, 3),
@@ -36,5 +38,6 @@ def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> nn.Sequ
             nn.Dropout(dropout), nn.Linear(256 * (4 // stride) ** 2, 1024), nn.ReLU(),
             nn.Dropout(dropout), nn.Linear(1024, 1024), nn.ReLU(),
             nn.Linear(1024, classes),
+            later=(14, 15, 16, 22, 23, 24),
         )
     )  # fmt: skip

@@ -10,7 +10,7 @@ class Growing(nn.Sequential):
     """`nn.Sequential` that can do without some of its layers at first.
 
     later: the indices of layers that keep their input's shape and follow on a rectifier: residual blocks that start as
-    the identity, or a convolution with its batch norm and rectifier.
+    the identity, or a convolution with its batch norm, or a linear layer, and their rectifier.
     skipped: leave them out. `join` takes them in.
     """
 
@@ -28,12 +28,15 @@ class Growing(nn.Sequential):
     def join(self, x: Tensor) -> None:
         """Take the later layers in without changing the output of the batch `x`, as `forward` gets it.
 
-        Convolutions become the identity, and their batch norms give back the mean and the deviation that they take.
+        Convolutions and linear layers become the identity, and batch norms give back the mean and the deviation that
+        they take.
         """
         self.skipped = False
         for index, layer in enumerate(self):
             if index in self.later and isinstance(layer, nn.Conv2d):
                 nn.init.dirac_(layer.weight)
+            if index in self.later and isinstance(layer, nn.Linear):
+                nn.init.eye_(layer.weight)
             if index in self.later and isinstance(layer, nn.BatchNorm2d):
                 variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
                 layer.weight.copy_((variance + layer.eps).sqrt())
@@ -47,4 +50,4 @@ def growing(model: nn.Module) -> Growing:
     for module in model.modules():
         if isinstance(module, Growing) and module.later:
             return module
-    raise ValueError("only VGG-16 and networks of residual blocks can grow: set grow to 0")
+    raise ValueError("LeNet-5 and stock networks cannot grow: set grow to 0")

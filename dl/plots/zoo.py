@@ -68,12 +68,16 @@ def mistakes(x: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, title:
     guess = probabilities.argmax(1)
     wrong, heading = most_confident_errors(truth, probabilities, count)
     fig = figure(8, 5)
-    grid = fig.subplots(4, 8)
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, index in zip(grid.flat, wrong, strict=False):
-        axes.imshow(x[index].transpose(1, 2, 0), interpolation="nearest")
-        axes.set_title(f"{guess[index]}, is {truth[index]} ({probabilities[index, guess[index]]:.0%})", fontsize=7.5)
+    axes = fig.subplots()  # one for all: 32 of them take ten times as long
+    columns, high, wide = 8, 1.45, 1.35  # places of a tile of side 1
+    for place, index in enumerate(wrong):
+        row, column = divmod(place, columns)
+        left, top = column * wide, row * high
+        axes.imshow(x[index].transpose(1, 2, 0), interpolation="nearest", extent=(left, left + 1, top + 1, top))
+        said = f"{guess[index]}, is {truth[index]} ({probabilities[index, guess[index]]:.0%})"
+        axes.text(left + 0.5, top - 0.06, said, fontsize=7.5, ha="center", va="bottom")
+    axes.set(xlim=(-0.1, columns * wide), ylim=(-(-count // columns) * high, -0.35), aspect="equal")
+    axes.axis("off")
     fig.suptitle(f"{title}\n{heading}: said, is (confidence)", fontsize=11)
     return fig
 

@@ -27,7 +27,9 @@ ZOO = {
     "alexnet": Architecture(
         "AlexNet",
         full=Plan(alexnet, Recipe(lr=0.05)),
-        quick=Plan(partial(alexnet, stride=2, dropout=0.0), SHORT(epochs=5, batch_size=16, lr=3e-4), images=2700),
+        quick=Plan(
+            partial(alexnet, stride=2, dropout=0.0), SHORT(epochs=5, batch_size=16, lr=4e-4, grow=0.85), images=2300
+        ),
     ),
     "vgg16": Architecture(
         "VGG-16",
@@ -43,11 +45,11 @@ ZOO = {
     "resnet50": Architecture(
         "ResNet-50",
         full=Plan(resnet50, Recipe(lr=0.1)),
-        quick=Plan(partial(resnet50, "imagenet"), SHORT(grow=0.93), images=9000),
+        quick=Plan(partial(resnet50, "imagenet"), SHORT(grow=0.93), images=7000),
     ),
     "resnet101": Architecture(
         "ResNet-101",
         full=Plan(resnet101, Recipe(lr=0.1)),
-        quick=Plan(partial(resnet101, "imagenet"), SHORT(grow=0.95), images=9000),
+        quick=Plan(partial(resnet101, "imagenet"), SHORT(grow=0.95), images=7000),
     ),
 }
