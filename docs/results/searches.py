@@ -21,7 +21,6 @@ import mlflow
 import numpy as np
 from hyperopt import tpe
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from dl.plots import COLOURS, figure, style, tidy
 from dl.plots.digits import log_axis
@@ -70,7 +69,9 @@ class OptunaSearcher:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna
         self._study = optuna.create_study(sampler=getattr(optuna.samplers, sampler)(seed=seed))
-        self._space = {name: optuna.distributions.CategoricalDistribution(values) for name, values in TABLE1.items()}
+        self._space: dict[str, Any] = {
+            name: optuna.distributions.CategoricalDistribution(values) for name, values in TABLE1.items()
+        }
         self._asked: Any = None
 
     def ask(self, seed: int) -> Point:
@@ -147,29 +148,27 @@ def expected_curves(losses: np.ndarray, counts: tuple[int, ...]) -> np.ndarray:
     return np.mean(found, 0)
 
 
-def write_regrets(regrets: dict[str, np.ndarray]) -> str:
+def write_searches(
+    head: str, regrets: dict[str, np.ndarray], names: list[str], cell: Callable[[np.ndarray, np.ndarray], str]
+) -> str:
+    """Return a row for each searcher and kind of split; `cell` sees its regrets and those of hyperopt's TPE."""
     rows = []
     for k, where in enumerate(("on the split it saw", "on new splits")):
-        for name, values in regrets.items():
-            if k == 0 and "resampled" in name:
-                continue  # it saw several
-            runs = [values[k, :, n - 1] for n in MARKS if n <= values.shape[2]]
-            cells = [f"{r.mean():.4f} ± {r.std(ddof=1) / len(r) ** 0.5:.4f}" for r in runs]
-            rows.append([f"{name}, {where}", *cells, *["-"] * (len(MARKS) - len(cells))])
-    return table(["regret (nats) after", *(f"{n} trials" for n in MARKS)], rows)
+        for name in names:
+            values = regrets[name]
+            if k or "resampled" not in name:  # which saw several
+                marks = [n - 1 for n in MARKS if n <= values.shape[2]]
+                cells = [cell(values[k, :, n], regrets[OURS][k, :, n]) for n in marks]
+                rows.append([f"{name}, {where}", *cells, *["-"] * (len(MARKS) - len(cells))])
+    return table([head, *(f"{n} trials" for n in MARKS)], rows)
 
 
-def write_duels(regrets: dict[str, np.ndarray]) -> str:
-    rows = []
-    for k, where in enumerate(("on the split it saw", "on new splits")):
-        for name, values in regrets.items():
-            if name == OURS or (k == 0 and "resampled" in name):
-                continue
-            marks = [n for n in MARKS if n <= values.shape[2]]
-            duels = [beats(values[k, :, n - 1], regrets[OURS][k, :, n - 1]) for n in marks]
-            cells = [f"{p:.2f} ({low:.2f} to {high:.2f})" for p, low, high in duels]
-            rows.append([f"{name}, {where}", *cells, *["-"] * (len(MARKS) - len(cells))])
-    return table([f"P(A > {OURS}) after", *(f"{n} trials" for n in MARKS)], rows)
+def mean_and_error(values: np.ndarray, ours: np.ndarray) -> str:
+    return f"{values.mean():.4f} ± {values.std(ddof=1) / len(values) ** 0.5:.4f}"
+
+
+def chance_and_interval(values: np.ndarray, ours: np.ndarray) -> str:
+    return "{:.2f} ({:.2f} to {:.2f})".format(*beats(values, ours))
 
 
 def allocations(losses: np.ndarray, budgets: tuple[float, ...]) -> dict[tuple[int, int], np.ndarray]:
@@ -207,16 +206,13 @@ def draw(losses: np.ndarray) -> Figure:
         if e in (EPOCHS[0], EPOCHS[-2], losses.shape[2]):
             look = style(EPOCHS.index(e), markers=False) | {"color": COLOURS[k - 1], "alpha": 0.8}
             right.plot(budgets, values, **look, label=f"{k} split{'s' * (k > 1)}, {e} epochs")
-    frontier = np.nanmin(list(found.values()), 0)
-    right.plot(budgets, frontier, color="black", alpha=0.25, linewidth=6, label="the best of all", zorder=1)
+    frontier = np.fmin.accumulate(np.nanmin(list(found.values()), 0))  # what is left over need not be spent
+    right.plot(budgets, frontier, color="black", alpha=0.25, linewidth=6, label="the frontier", zorder=1)
     tidy(right, "A budget, spent in several ways", "budget (trainings of 30 epochs)", "loss on a new split (nats)")
     right.set_ylim(frontier.min() * 0.93, np.nanmax(frontier) * 1.3)
     for axes, ticks in ((left, (1, 3, 10, 30, 100, 300, 1400)), (right, (5, 10, 30, 100, 300, 1000))):
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(ticks))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(ticks, [f"{n:,}" for n in ticks])
+        axes.set(xscale="log", yscale="log")
+        log_axis(axes.xaxis, ticks)
         axes.legend(frameon=False, fontsize=8)
     log_axis(left.yaxis, (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))
     marks = [t for t in np.arange(0.02, 0.4, 0.01) if right.get_ylim()[0] < t < right.get_ylim()[1]]
@@ -241,8 +237,8 @@ def main() -> None:
         name: simulated_regrets(losses, search, GP_TRIALS if "GP" in name else MARKS[-1], options.searches)
         for name, search in searchers().items()
     }
-    print(write_regrets(regrets))
-    print(write_duels(regrets))
+    print(write_searches("regret (nats) after", regrets, [*regrets], mean_and_error))
+    print(write_searches(f"P(A > {OURS}) after", regrets, [*regrets][1:], chance_and_interval))
 
 
 if __name__ == "__main__":
