@@ -134,6 +134,8 @@ def test_the_script_reads_what_the_command_recorded(store):
         lines = text.splitlines()
         assert len({line.count("|") for line in lines}) == 1
     assert searches.draw(found).axes
+    with start("none", {}, {"kind": "grid"}) as run, pytest.raises(SystemExit, match="two splits"):
+        searches.recorded_losses([run.id])
 
 
 def test_optunas_samplers_are_told_what_was_tried_instead():
