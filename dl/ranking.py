@@ -25,6 +25,11 @@ class Regret:
     seen: np.ndarray
     new: np.ndarray
 
+    def band(self, kind: str, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean of "seen" or "new" and half the width of its interval at `level`, (trials,) each."""
+        runs = getattr(self, kind)
+        return runs.mean(0), NormalDist().inv_cdf((1 + level) / 2) * runs.std(0, ddof=1) / len(runs) ** 0.5
+
 
 def regret(tables: np.ndarray, algo: str, trials: int, batch: int, runs: int) -> Regret:
     """Replay `runs` searches on recorded losses, (R, 1400) with R >= 2; the i-th sees the i mod R-th."""

@@ -168,10 +168,9 @@ def regret_curves(curves: dict[str, Regret], grid: np.ndarray) -> Figure:
     left, right = drawing.subplots(1, 2)
     for axes, kind in ((left, "seen"), (right, "new")):
         for i, (algo, result) in enumerate(curves.items()):
-            runs = getattr(result, kind)
-            trial = np.arange(1, runs.shape[1] + 1)
-            mean, half = runs.mean(0), 1.96 * runs.std(0, ddof=1) / np.sqrt(len(runs))
-            axes.plot(trial, mean, **style(i, markers=False), label=f"{algo}: mean of {len(runs)}, 95% band")
+            mean, half = result.band(kind)
+            trial = np.arange(1, len(mean) + 1)
+            axes.plot(trial, mean, **style(i, markers=False), label=f"{algo}: mean of {len(result.seen)}, 99% band")
             axes.fill_between(trial, mean - half, mean + half, color=COLOURS[i], alpha=0.2, linewidth=0)
         axes.set_yscale("log")
         log_axis(axes.yaxis, (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2))

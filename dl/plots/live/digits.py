@@ -121,20 +121,19 @@ def hover_regret(curves: dict[str, Regret], grid: np.ndarray) -> "Figure":
         [{"title": "On the split that the search saw (the grid: 0)", **axes},
          {"title": "On the other splits", **{f"{name}2": axis for name, axis in axes.items()}}],
         "What TPE and random search still lose to the best configuration after each trial, on the split that the "
-        "search saw and on new ones, with 95% bands; the whole grid's loss as a line.",
+        "search saw and on new ones, with 99% bands; the whole grid's loss as a line.",
         columns=2,
     )  # fmt: skip
     for number, kind in (("", "seen"), ("2", "new")):
         where = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
         for i, (algo, result) in enumerate(curves.items()):
-            runs = getattr(result, kind)
-            trial = list(range(1, runs.shape[1] + 1))
-            mean, half = runs.mean(0), 1.96 * runs.std(0, ddof=1) / np.sqrt(len(runs))
-            name = f"{algo}: mean of {len(runs)}, 95% band"
+            mean, half = result.band(kind)
+            trial = list(range(1, len(mean) + 1))
+            name = f"{algo}: mean of {len(result.seen)}, 99% band"
             figure.add_scatter(
                 x=trial, y=short(mean), name=name, legendgroup=name, **live_style(i, markers=False), **where,
                 customdata=short(np.array([mean - half, mean + half]).T),
-                hovertemplate="after %{x} trials: %{y:.4f}<br>95%: %{customdata[0]:.4f} to %{customdata[1]:.4f}",
+                hovertemplate="after %{x} trials: %{y:.4f}<br>99%: %{customdata[0]:.4f} to %{customdata[1]:.4f}",
             )  # fmt: skip
             band = np.maximum(1e-4, np.concatenate([mean - half, (mean + half)[::-1]]))
             figure.add_scatter(
@@ -143,7 +142,7 @@ def hover_regret(curves: dict[str, Regret], grid: np.ndarray) -> "Figure":
             )  # fmt: skip
     name = "the whole grid, 1,400 trials"
     figure.add_scatter(
-        x=[1, runs.shape[1]], y=short(np.repeat(grid.mean(), 2)), mode="lines", name=name, legendgroup=name,
+        x=[1, len(mean)], y=short(np.repeat(grid.mean(), 2)), mode="lines", name=name, legendgroup=name,
         line={"color": COLOURS[-1], "dash": "dot", "width": 2}, xaxis="x2", yaxis="y2", hovertemplate="%{y:.4f}",
     )  # fmt: skip
     return figure
