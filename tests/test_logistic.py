@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dl.logistic.descent import STARTS, Descent, descend, initial_weights
-from dl.logistic.losses import LOSSES, corner_gradients, residual, slope_in_p
+from dl.logistic.losses import LOSSES, SOFTMAX_LOSSES, corner_gradients, is_right, residual, slope_in_p
 from dl.logistic.model import Logistic
 from dl.logistic.optimum import (
     best_accuracy,
@@ -19,7 +19,7 @@ from dl.logistic.optimum import (
     sklearn_gap,
     uniqueness,
 )
-from dl.logistic.problems import breast_cancer, split_problem, synthetic
+from dl.logistic.problems import breast_cancer, split_problem, synthetic, ten_digits
 from dl.logistic.race import PreparedProblem, Race, first_step, goals
 from dl.logistic.statistics import compare_steps, kaplan_meier
 
@@ -37,6 +37,34 @@ def test_slope_is_autograds(name, y):
     z, label = LOGITS.clone().requires_grad_(), torch.full_like(LOGITS, y)
     (expected,) = torch.autograd.grad(LOSSES[name].value(z, label).sum(), z)
     assert torch.allclose(LOSSES[name].slope(LOGITS, label), expected, rtol=0, atol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Features (30, 4) with a column of ones, and three classes as one-hot columns (3, 30)."""
+    x = torch.randn(30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x[:, 3] = 1
+    return x, torch.eye(3, dtype=x.dtype)[:, torch.arange(30) % 3].contiguous()
+
+
+@pytest.mark.parametrize("name", SOFTMAX_LOSSES)
+def test_slope_of_many_classes_is_autograds(name, three):
+    z = (20 * torch.randn(2, 5, 3, 30, dtype=torch.float64)).requires_grad_()
+    loss = SOFTMAX_LOSSES[name]
+    (expected,) = torch.autograd.grad(loss.value(z, three[1]).sum(), z)
+    assert torch.allclose(loss.slope(z.detach(), three[1]), expected, rtol=0, atol=1e-12)
+
+
+def test_two_classes_by_softmax_are_logistic_regression():
+    """With logits 0 and z: cross-entropy is the same, Brier's score counts the same error for both classes."""
+    y, zero = (torch.arange(12) % 2).double(), torch.zeros(12, dtype=torch.float64)
+    z, one_hot = torch.stack([zero, LOGITS]), torch.stack([1 - y, y])
+    for name, factor in (("ce", 1), ("mse", 2)):
+        both = SOFTMAX_LOSSES[name], LOSSES[name]
+        assert torch.allclose(both[0].value(z, one_hot), factor * both[1].value(LOGITS, y), rtol=1e-9, atol=1e-12)
+        assert torch.allclose(both[0].slope(z, one_hot)[1], factor * both[1].slope(LOGITS, y), rtol=1e-6, atol=1e-15)
+    somewhere = LOGITS != 0  # there both classes are as probable
+    assert torch.equal(is_right(z, one_hot)[somewhere], is_right(LOGITS, y)[somewhere])
 
 
 @pytest.mark.parametrize("y", [0.0, 0.3, 1.0])
@@ -187,6 +215,48 @@ def test_stacked_descent_is_plain_descent(overlapping, loss, batch):
     assert trace.marks[-1] == 12
 
 
+@pytest.mark.parametrize("batch", [None, 8])
+@pytest.mark.parametrize("loss", SOFTMAX_LOSSES)
+def test_stacked_descent_of_many_classes_is_plain_descent(three, loss, batch):
+    x, y = three
+    start, lrs = torch.randn(2, 3, 3, 4, dtype=x.dtype), torch.tensor([0.1, 1.0], dtype=x.dtype)
+    trace = descend(x, y, lrs, start, Descent(loss, 9, batch, seed=4))
+    rng, w = torch.Generator().manual_seed(4), start.clone()
+    for step in range(9):
+        if batch is not None and step % 4 == 0:
+            rank = torch.rand(3, 30, generator=rng).argsort(1).argsort(1)
+        for k in range(2):
+            for s in range(3):
+                rows = slice(None) if batch is None else rank[s] // batch == step % 4
+                here = w[k, s].clone().requires_grad_()
+                SOFTMAX_LOSSES[loss].value(here @ x[rows].T, y[:, rows]).mean().backward()
+                w[k, s] -= lrs[k] * here.grad
+    assert torch.allclose(trace.weights, w, atol=1e-12)
+    says = (w[1, 2] @ x.T).argmax(0) == y.argmax(0)
+    assert trace.accuracy[-1, 1, 2].item() == pytest.approx(says.double().mean().item())
+
+
+def test_starts_of_many_classes_are_what_their_names_say(three):
+    x, y = three
+    placed = {kind: initial_weights(kind, x, y, 4, seed=1) for kind in STARTS}
+    assert {w.shape for w in placed.values()} == {(4, 3, 4)}
+    assert (placed["well placed"] @ x.T).abs().max() < 0.2
+    z = placed["saturated wrong"] @ x.T  # (4, 3, 30)
+    lacks = z.amax(1) - (z * y).sum(1)
+    assert torch.allclose(lacks.median(1).values, torch.tensor(8.0, dtype=x.dtype))
+    assert is_right(z, y).double().mean() < 0.3
+
+
+def test_the_ten_digits_are_separable_and_their_constant_pixels_are_zero():
+    digits = ten_digits()
+    course = PreparedProblem.of(digits)
+    assert course.y.shape == (10, 1077)
+    assert course.best == 1
+    assert torch.equal(course.y.argmax(0), digits.y.long())
+    assert course.x.isfinite().all()
+    assert not course.x[:, 0].any()  # a corner that nobody writes in
+
+
 def test_an_epoch_of_batches_shows_every_example_once():
     x, y = torch.eye(10, dtype=torch.float64), torch.zeros(10, dtype=torch.float64)
     trace = descend(
@@ -250,6 +320,21 @@ def test_compare_counts_seeds_and_ties():
     mirrored = compare_steps(mse, ce)
     assert (mirrored["mse_faster"], mirrored["p"]) == (2, found["p"])
     assert mirrored["speedup"] == pytest.approx(1 / found["speedup"])
+
+
+def test_the_chance_of_being_faster_leaves_ties_out_and_is_sure_where_the_sign_test_is():
+    sure = np.ones(20, dtype=bool)
+    for ahead in range(21):
+        steps = np.where(np.arange(20) < ahead, 1, 5)
+        found = compare_steps((steps, sure), (np.full(20, 3), sure))
+        assert found["ce_share"] == ahead / 20
+        assert found["ce_share_low"] <= found["ce_share"] <= found["ce_share_high"]
+        assert (not found["ce_share_low"] <= 0.5 <= found["ce_share_high"]) == (found["p"] < 0.01)
+    tied = compare_steps((np.array([1] * 5 + [3] * 15), sure), (np.full(20, 3), sure))
+    assert (tied["ce_share"], tied["ties"]) == (1, 15)
+    assert tied["ce_share_low"] == pytest.approx(0.005 ** (1 / 5))  # Clopper and Pearson's, 5 of 5
+    none = compare_steps((steps, sure), (steps, sure))
+    assert (none["ce_share_low"], none["ce_share"], none["ce_share_high"]) == (0, 0.5, 1)
 
 
 def test_twenty_seeds_in_one_direction_are_beyond_chance():

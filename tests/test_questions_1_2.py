@@ -48,7 +48,7 @@ def test_loss_surfaces(store):
     result = run(loss_surfaces, "--seeds", "2", "--trials", "1", "--steps", "20")
     assert result.exit_code == 0, result.output
     parent, children, artifacts = question(1)
-    assert {kind: len(found) for kind, found in children.items()} == {"trial": 36, "race": 36, "network": 2}
+    assert {kind: len(found) for kind, found in children.items()} == {"trial": 48, "race": 48, "network": 2}
     assert {
         "surfaces.png",
         "surfaces.html",
@@ -59,11 +59,18 @@ def test_loss_surfaces(store):
         "race_99.png",
         "race_gradient.png",
     } <= artifacts
-    assert {"learning_rates.png", "speedups.png", "races.json", "corners.json", "claims.json"} <= artifacts
+    tables = {"races.json", "races_equal_lr.json", "races_digits.json", "corners.json", "claims.json"}
+    assert {"learning_rates.png", "faster.png"} | tables <= artifacts
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.count("| digits | ") == 6  # each start with each optimiser
+    assert "of 18 races" in note
     found = verdicts(parent)
     assert found["Q1-unique"] == "depends"
     assert found["Q1-penalty"] == found["Q1-corner-gradient"] == "confirmed"
-    assert found["Q1-convergence"] in parent.data.tags["mlflow.note.content"]
+    assert found["Q1-convergence"] in note
+    with open(download_artifacts(run_id=parent.info.run_id, artifact_path="claims.json")) as file:
+        [numbers] = [row["numbers"] for row in json.load(file) if row["id"] == "Q1-convergence"]
+    assert numbers.get("races", 54) == 54  # the claim is about two classes
     assert {key: parent.data.tags[f"claim.{key}"] for key in found} == found
     assert parent.data.metrics["sklearn_coefficient_gap"] < 1e-4
     curve = mlflow.MlflowClient().get_metric_history(children["race"][0].info.run_id, "train_loss")

@@ -1,4 +1,7 @@
-"""Gradient descent on logistic regression, many at once: K configurations x S seeds on weights (K, S, D)."""
+"""Gradient descent on logistic regression, many at once: K configurations x S seeds on weights (K, S, D).
+
+Of C classes, whose labels are one-hot columns y (C, N), the weights are (K, S, C, D): multinomial regression.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,28 +10,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dl.logistic.losses import LOSSES
+from dl.logistic.losses import is_right, losses_on
 
 STARTS = ("well placed", "saturated wrong", "random")
 
 
 def initial_weights(kind: str, x: Tensor, y: Tensor, seeds: int, seed: int) -> Tensor:
-    """Return initial weights (seeds, D) in x's dtype for x (N, D), y (N,).
+    """Return initial weights (seeds, D) in x's dtype for x (N, D), y (N,); (seeds, C, D) for y (C, N).
 
-    well placed: N(0, 0.01^2), every p close to 1/2; random: N(0, 1);
-    saturated wrong: along the difference of the class means, but backwards, at a median |logit| of 8.
+    well placed: N(0, 0.01^2), all classes about as probable; random: N(0, 1);
+    saturated wrong: along the difference of the class means, but backwards, at a median |logit| of 8. Of C classes each
+    has the next one's mean, and 8 is the median of what the true class's logit lacks to the largest.
     """
     rng = torch.Generator().manual_seed(seed)
-    noise = torch.randn(seeds, x.shape[1], generator=rng, dtype=x.dtype)
+    noise = torch.randn(seeds, *y.shape[:-1], x.shape[1], generator=rng, dtype=x.dtype)
     if kind == "well placed":
         return 0.01 * noise
     if kind == "random":
         return noise
     if kind != "saturated wrong":
         raise ValueError(f"no such start: {kind}; known: {', '.join(STARTS)}")
-    wrong = x[y == 0].mean(0) - x[y == 1].mean(0)
-    wrong = wrong + 0.1 * wrong.norm() * noise / math.sqrt(len(wrong))
-    return 8 * wrong / (wrong @ x.T).abs().median(1, keepdim=True).values
+    if y.ndim == 1:
+        wrong = x[y == 0].mean(0) - x[y == 1].mean(0)
+    else:
+        wrong = (y @ x / y.sum(1, keepdim=True)).roll(-1, 0) - x.mean(0)
+    wrong = wrong + 0.1 * wrong.norm() * noise / math.sqrt(wrong.numel())
+    z = wrong @ x.T
+    lack = z.abs() if y.ndim == 1 else z.amax(1) - (z * y).sum(1)  # (seeds, N)
+    return 8 * wrong / lack.median(1).values.view(-1, *[1] * y.ndim)
 
 
 @dataclass(frozen=True)
@@ -39,8 +48,8 @@ class Trace:
     gradient: Tensor  # (steps + 1, K, S), norm of the full gradient
     marks: list[int]  # the steps, about log-spaced, at which `loss` was taken
     loss: Tensor  # (len(marks), K, S)
-    weights: Tensor  # (K, S, D), after the last step
-    path: Tensor  # (steps + 1, K, S, D); empty where it was not asked for
+    weights: Tensor  # (K, S, D) or (K, S, C, D), after the last step
+    path: Tensor  # (steps + 1, ...) of them; empty where it was not asked for
 
 
 def log_marks(steps: int, count: int = 40) -> list[int]:
@@ -63,21 +72,24 @@ class Descent:
 
 
 def descend(x: Tensor, y: Tensor, lr: Tensor, start: Tensor, how: Descent) -> Trace:
-    """Run K x S gradient descents at once: x (N, D), y (N,), lr (K,), start (K, S, D), all of one dtype and device."""
-    loss, steps, batch = LOSSES[how.loss], how.steps, how.batch
-    n, (configurations, seeds, _) = len(x), start.shape
+    """Run K x S gradient descents at once: x (N, D), y (N,), lr (K,), start (K, S, D), all of one dtype and device.
+
+    Multinomial with y (C, N) and start (K, S, C, D).
+    """
+    loss, steps, batch = losses_on(y)[how.loss], how.steps, how.batch
+    n, (configurations, seeds) = len(x), start.shape[:2]
     rng = torch.Generator().manual_seed(how.seed)  # on the CPU: the same batches on every device
-    xt, positive, w, rate = x.T.contiguous(), y > 0.5, start.clone(), lr[:, None, None]
+    xt, w, rate = x.T.contiguous(), start.clone(), lr.view(-1, *[1] * (start.ndim - 1))
     accuracy = torch.empty(steps + 1, configurations, seeds, device=x.device)
     gradient, marks = torch.empty_like(accuracy), log_marks(steps)
     losses, path = [], []
     per_epoch = 1 if batch is None else math.ceil(n / batch)
     for step in range(steps + 1):
-        z = w @ xt  # (K, S, N)
+        z = w @ xt  # (K, S, N) or (K, S, C, N)
         slope = loss.slope(z, y)
-        full = slope @ x / n  # (K, S, D)
-        accuracy[step] = ((z > 0) == positive).float().mean(-1)
-        gradient[step] = full.norm(dim=-1)
+        full = slope @ x / n  # as w
+        accuracy[step] = is_right(z, y).float().mean(-1)
+        gradient[step] = full.flatten(2).norm(dim=-1)
         if step in marks:
             losses.append(loss.value(z, y).mean(-1))
         if how.keep_path:
@@ -87,7 +99,7 @@ def descend(x: Tensor, y: Tensor, lr: Tensor, start: Tensor, how: Descent) -> Tr
         if batch is not None:
             if step % per_epoch == 0:  # rank[s, i]: example i's place in seed s's order of this epoch
                 rank = torch.rand(seeds, n, generator=rng).argsort(1).argsort(1).to(x.device)
-            chosen = (rank // batch == step % per_epoch).to(x.dtype)  # (S, N)
-            full = (slope * chosen) @ x / chosen.sum(1)[:, None]
+            chosen = (rank // batch == step % per_epoch).to(x.dtype).view(seeds, *[1] * (y.ndim - 1), n)
+            full = (slope * chosen) @ x / chosen.sum(-1, keepdim=True)
         w = w - rate * full
     return Trace(accuracy, gradient, marks, torch.stack(losses), w, torch.stack(path) if path else w.new_empty(0))

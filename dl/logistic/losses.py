@@ -1,6 +1,7 @@
 """Two losses of one example as functions of the logit z: cross-entropy and the squared error of the probability.
 
-Never of log(p): p = sigmoid(z), so no p is too close to 0 or 1.
+Never of log(p): p = sigmoid(z), so no p is too close to 0 or 1. Of C classes the logits are (..., C, N), the labels
+one-hot columns (C, N) and p = softmax(z); the squared error is Brier's score (Monthly Weather Review 78, 1950).
 """
 
 import math
@@ -45,7 +46,36 @@ def _mse_slope(z: Tensor, y: Tensor) -> Tensor:
     return 2 * ((1 - y) * p - y * q) * p * q
 
 
+def _softmax_ce(z: Tensor, y: Tensor) -> Tensor:
+    return z.logsumexp(-2) - (z * y).sum(-2)
+
+
+def _softmax_ce_slope(z: Tensor, y: Tensor) -> Tensor:
+    return z.softmax(-2).sub_(y)
+
+
+def _brier(z: Tensor, y: Tensor) -> Tensor:
+    return ((z.softmax(-2) - y) ** 2).sum(-2)
+
+
+def _brier_slope(z: Tensor, y: Tensor) -> Tensor:
+    p = z.softmax(-2)
+    pull = (p - y).mul_(p)
+    return pull.sub_(p.mul_(pull.sum(-2, keepdim=True))).mul_(2)  # in place: memory is what it waits for
+
+
 LOSSES = {"ce": Loss(_ce, residual), "mse": Loss(_mse, _mse_slope)}
+SOFTMAX_LOSSES = {"ce": Loss(_softmax_ce, _softmax_ce_slope), "mse": Loss(_brier, _brier_slope)}
+
+
+def losses_on(y: Tensor) -> dict[str, Loss]:
+    """Return both losses for labels y (N,) in [0, 1], or for one-hot columns (C, N)."""
+    return LOSSES if y.ndim == 1 else SOFTMAX_LOSSES
+
+
+def is_right(z: Tensor, y: Tensor) -> Tensor:
+    """Return where the logits say the label: z (..., N), y (N,), or z (..., C, N), y (C, N) -> bool (..., N)."""
+    return (z > 0) == (y > 0.5) if y.ndim == 1 else (z * y).sum(-2) >= z.amax(-2)
 
 
 def slope_in_p(loss: str, z: Tensor, y: Tensor) -> Tensor:

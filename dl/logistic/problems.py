@@ -1,4 +1,4 @@
-"""Binary classification problems: two that are generated, and Wisconsin's breast-cancer data."""
+"""Classification problems: two binary ones that are generated, Wisconsin's breast-cancer data, and the ten digits."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,13 +8,16 @@ import torch
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+from torch.nn.functional import one_hot
+
+from dl.data import digits
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A binary classification problem.
+    """A classification problem.
 
-    x: float64 (N, D), raw features; y: float64 (N,), 0 or 1.
+    x: float64 (N, D), raw features; y: float64 (N,), 0 or 1, or of C classes 0 to C - 1.
     """
 
     name: str
@@ -36,12 +39,17 @@ class Problem:
         return Problem(self.name, self.source, self.x[:, columns], self.y, features)
 
     def standardised(self) -> Tensor:
-        """Return the features (N, D), every column with mean 0 and standard deviation 1."""
-        return (self.x - self.x.mean(0)) / self.x.std(0, correction=0)
+        """Return the features (N, D), every column with mean 0 and standard deviation 1; a constant one is all 0."""
+        scale = self.x.std(0, correction=0)
+        return (self.x - self.x.mean(0)) / torch.where(scale > 0, scale, 1)
 
     def design(self) -> Tensor:
         """Return the standardised features and a column of ones for the intercept: (N, D + 1)."""
         return torch.cat([self.standardised(), torch.ones(len(self), 1, dtype=self.x.dtype)], 1)
+
+    def targets(self) -> Tensor:
+        """Return y (N,) of two classes, one-hot columns (C, N) of more, in x's dtype."""
+        return self.y if self.y.max() <= 1 else one_hot(self.y.long()).T.to(self.x.dtype).contiguous()
 
     def digest(self) -> str:
         """Return the first 16 hex digits of the SHA-256 over features and labels."""
@@ -55,6 +63,13 @@ def breast_cancer() -> Problem:
     data = load_breast_cancer()
     x, y = torch.from_numpy(data.data), torch.from_numpy(data.target).double()
     return Problem("breast-cancer", "sklearn.datasets.load_breast_cancer", x, y, tuple(data.feature_names.tolist()))
+
+
+def ten_digits() -> Problem:
+    """Return the training images of scikit-learn's digits: 1,077 of 64 pixels, label 0 to 9."""
+    data = digits()
+    x, y = data.train.x.flatten(1).double(), data.train.y.double()
+    return Problem("digits", data.source, x, y, tuple(f"pixel {i}" for i in range(64)))
 
 
 def synthetic(separable: bool, n: int = 400, d: int = 10, seed: int = 0) -> Problem:

@@ -62,13 +62,13 @@ class PreparedProblem:
 
     problem: Problem
     x: Tensor  # (N, D + 1), standardised, with the column of ones
-    y: Tensor  # (N,)
+    y: Tensor  # (N,), or one-hot columns (C, N)
     best: float  # the best reachable accuracy
 
     @classmethod
     def of(cls, problem: Problem, device: torch.device | str = "cpu") -> "PreparedProblem":
         """Standardise `problem` and move it to `device`."""
-        x, y = (v.to(device, torch.float32) for v in (problem.design(), problem.y))
+        x, y = (v.to(device, torch.float32) for v in (problem.design(), problem.targets()))
         return cls(problem, x, y, best_accuracy(problem))
 
     def descend(self, race: Race, loss: str, optimiser: str, lrs: np.ndarray) -> Trace:

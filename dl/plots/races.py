@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
 
 from dl.claims import LEVEL
 from dl.logistic.losses import LOSSES
@@ -80,33 +79,47 @@ def _finish(fig: Figure, panels: Mapping, x: str, y: str) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
 
 
-def speedups(races: Sequence[dict]) -> Figure:
-    """Draw how many times the steps MSE needs, race by race, with 95% bands: right of 1 cross-entropy is the faster."""
+def chances(races: Sequence[dict], apart: Sequence[dict] = ()) -> Figure:
+    """Draw P(cross-entropy is faster) race by race with its exact 99% interval; beside it the ratio of the steps.
+
+    apart: races that were tested together apart from the others, drawn below them.
+    """
     goals = list(dict.fromkeys(race["goal"] for race in races))
-    labels = list(dict.fromkeys((race["dataset"], race["start"], race["optimiser"]) for race in races))
-    fig = figure(12, 0.28 * len(labels) + 1.8)
+    labels = list(dict.fromkeys((race["dataset"], race["start"], race["optimiser"]) for race in (*races, *apart)))
+    fig = figure(13, 0.28 * len(labels) + 2.0)
     panels = fig.subplots(1, len(goals), sharey=True, squeeze=False)[0]
     looks = {"ce": (COLOURS[0], "o"), "mse": (COLOURS[1], "s"), "undecided": ("0.5", "x")}
-    for race in races:
+    for race in (*races, *apart):
         axes = panels[goals.index(race["goal"])]
         at = labels.index((race["dataset"], race["start"], race["optimiser"]))
         colour, marker = looks[race["winner"]]
-        axes.plot((race["speedup_low"], race["speedup_high"]), (at, at), color=colour, linewidth=1.6)
-        axes.plot(race["speedup"], at, marker, color=colour, markersize=6)
+        if race["ce_faster"] + race["mse_faster"]:
+            axes.plot((race["ce_share_low"], race["ce_share_high"]), (at, at), color=colour, linewidth=1.6)
+            axes.plot(race["ce_share"], at, marker, color=colour, markersize=6)
+            axes.text(1.04, at, tell_speedup(race), va="center", fontsize=8, color=colour)
+        else:
+            axes.text(0.52, at, "all tied", va="center", fontsize=8, color=colour)
     for goal, axes in zip(goals, panels, strict=True):
-        axes.set(xscale="log", yticks=range(len(labels)), yticklabels=[", ".join(label) for label in labels])
-        axes.axvline(1, color="k", linewidth=0.8)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if np.ptp(np.log10(axes.get_xlim())) < 1.7 else (1,)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.minorticks_off()
-        tidy(axes, goal.replace("% accuracy", "% of the best accuracy"), "steps of MSE / steps of CE (log scale)")
-    panels[0].invert_yaxis()
+        axes.set(xlim=(-0.03, 1.45), ylim=(len(labels) - 0.4, -0.6), xticks=(0, 0.25, 0.5, 0.75, 1))
+        axes.set(yticks=range(len(labels)), yticklabels=[", ".join(label) for label in labels])
+        axes.axvline(0.5, color="k", linewidth=0.8)
+        if apart:
+            axes.axhline(len({label for label in labels if label[0] != apart[0]["dataset"]}) - 0.5, color="k", lw=0.8)
+        tidy(axes, goal.replace("% accuracy", "% of the best accuracy"), "P(CE is faster); right: steps of MSE / of CE")
     words = {"ce": "CE faster", "mse": "MSE faster", "undecided": "not beyond chance"}
     handles = [Line2D([], [], color=c, marker=m, label=words[w]) for w, (c, m) in looks.items()]
     fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    below = f"; below the line: ten classes, {len(apart)} races tested apart" if apart else ""
     fig.suptitle(
-        "Who is faster, each loss with its own best learning rate? Ratio of geometric mean steps over the seeds, "
-        f"95% bootstrap bands;\ncoloured where a sign test over the seeds is sure (Holm over all races at {LEVEL:.0%})",
+        "How probable is it that cross-entropy is the faster, each loss with its own best learning rate? Ties left "
+        "out; exact 99% intervals (Clopper and Pearson);\ncoloured where a sign test over the seeds is sure (Holm over "
+        f"{len(races)} races at {LEVEL:.0%}); numbers: ratio of geometric mean steps{below}",
         fontsize=11,
     )
     return fig
+
+
+def tell_speedup(race: dict) -> str:
+    """Return the ratio of steps, MSE over CE, and how many seeds are tied."""
+    ties = f" ({race['ties']} tie{'s' * (race['ties'] > 1)})" if race["ties"] else ""
+    return f"{race['speedup']:.2g}x{ties}"

@@ -15,7 +15,7 @@ QUESTION_1 = Question(
             {
                 "surfaces.png": "Figure 1 of the document, drawn again: both losses over label and probability.",
                 "weights.png": "Both losses over two weights of a real problem, with the optimisers' paths.",
-                "speedups.png": "Who is faster, and is it beyond chance? Each loss with its own best learning rate.",
+                "faster.png": "Chance that cross-entropy is the faster, each loss with its own best learning rate.",
                 "race_99.png": "Share of seeds that have not reached 99% of the best accuracy yet, over steps.",
             },
         ),

@@ -28,16 +28,15 @@ class Contender:
         }  # fmt: skip
 
 
-def race_losses(run: Run, problems: list[PreparedProblem], race: Race, bar: tqdm) -> tuple[list[dict], list[dict]]:
-    """Tune, race and record both losses; return the races with their own best and those with equal learning rates.
+def race_losses(run: Run, problems: list[PreparedProblem], race: Race, bar: tqdm) -> list[dict]:
+    """Tune, race and record both losses, each with its own best learning rate.
 
-    A race is a dict of `compare_races`, with its `winner`.
+    Returns the races: dicts of `compare_races`, with their `winner`.
     """
-    own, equal = [], []
-    grid = np.tile(race.equal_lrs(), (len(STARTS), 1))  # (starts, K)
+    races = []
     for problem in problems:
         for optimiser in OPTIMISERS:
-            best, tuned, same = {}, {}, {}
+            best, tuned = {}, {}
             for loss in LOSSES:
                 contender = Contender(problem, optimiser, loss)
                 searches = problem.tune(race, loss, optimiser, bar.update)
@@ -46,15 +45,29 @@ def race_losses(run: Run, problems: list[PreparedProblem], race: Race, bar: tqdm
                 tuned[loss] = problem.descend(race, loss, optimiser, best[loss])
                 record_descents(run, contender, best[loss][:, 0], tuned[loss])
                 bar.update()
-                same[loss] = problem.descend(race, loss, optimiser, grid)
+            labels = {"dataset": problem.problem.name, "optimiser": optimiser}
+            races += [labels | row for row in compare_races(tuned, best, problem.best)]
+    return name_winners(races)
+
+
+def race_at_equal_rates(problems: list[PreparedProblem], race: Race, bar: tqdm) -> list[dict]:
+    """Race both losses at the learning rates of `Race.equal_lrs`; return the races."""
+    races = []
+    grid = np.tile(race.equal_lrs(), (len(STARTS), 1))  # (starts, K)
+    for problem in problems:
+        for optimiser in OPTIMISERS:
+            traces = {}
+            for loss in LOSSES:
+                traces[loss] = problem.descend(race, loss, optimiser, grid)
                 bar.update()
             labels = {"dataset": problem.problem.name, "optimiser": optimiser}
-            own += [labels | row for row in compare_races(tuned, best, problem.best)]
-            equal += [labels | row for row in compare_races(same, dict.fromkeys(LOSSES, grid), problem.best)]
-    own, equal = (
-        [row | {"winner": winner} for row, winner in zip(rows, tally(rows), strict=True)] for rows in (own, equal)
-    )
-    return own, equal
+            races += [labels | row for row in compare_races(traces, dict.fromkeys(LOSSES, grid), problem.best)]
+    return name_winners(races)
+
+
+def name_winners(races: list[dict]) -> list[dict]:
+    """Return the races with their `winner`, all tested together."""
+    return [race | {"winner": winner} for race, winner in zip(races, tally(races), strict=True)]
 
 
 def compare_races(traces: dict[str, Trace], lrs: dict[str, np.ndarray], best: float) -> list[dict]:
