@@ -137,7 +137,7 @@ def read_small(reader: Network, drawn: str) -> str:
     except ValueError as error:
         return line(f"the drawing: {error}") if drawn else ""
     seen = picture((255 - 15 * counted.astype(int)).astype(np.uint8), "the drawing as 8x8 pixels")
-    first = f'<figure class="card"><h3>What it sees</h3>{seen}</figure>'
+    first = f'<figure class="card"><h2>What it sees</h2>{seen}</figure>'
     return f'<div class="cards">{first}{card(reader, reader.answer(counted[None]))}</div>'
 
 
