@@ -29,7 +29,7 @@ from dl.plots.occlusion import tint
 from entrypoints.demo import __main__ as demo
 from entrypoints.demo.networks import Network, answers, card, find_networks
 from tests.test_project import ROOT
-from tests.test_ui import browser, text, wait  # noqa: F401
+from tests.test_ui import browser, serious, text, wait  # noqa: F401
 from tracking.model_card import About, HeldOut
 from tracking.registry import champions, register
 from tracking.run import start
@@ -228,7 +228,7 @@ def draw_one(page) -> None:
 
 def answered(page) -> bool:
     """True once both networks have answered, with their maps."""
-    shown = "return [...document.querySelectorAll('#answers h3')].map((title) => title.textContent)"
+    shown = "return [...document.querySelectorAll('#answers h2')].map((title) => title.textContent)"
     maps = "return document.querySelectorAll('#answers img[alt^=Occlusion]').length"
     return page.execute_script(shown)[1:] == ["LeNet-5", "tiny-other"] and page.execute_script(maps) == 2
 
@@ -273,6 +273,57 @@ def test_a_drawing_and_a_test_image_are_read_by_all(page):
     wait(page, lambda: "Drop a photograph" in text(page), "an empty page")
     page.find_elements("css selector", "#offered img")[0].click()
     wait(page, lambda: answered(page), "two answers to the test image")
+
+
+RED_AND_BLUE = """const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+canvas.width = canvas.height = 64;
+pen.fillStyle = "#f00"; pen.fillRect(0, 0, 32, 64); pen.fillStyle = "#00f"; pen.fillRect(32, 0, 32, 64);
+"""
+
+
+def seen(page) -> tuple:
+    """The crop's colours, left and right."""
+    wait(page, lambda: answered(page), "two answers")
+    [shown] = page.find_elements("css selector", "#answers img[alt='the crop']")
+    crop = Image.open(BytesIO(base64.b64decode(shown.get_attribute("src").partition(",")[2]))).convert("RGB")
+    return crop.getpixel((4, 16)), crop.getpixel((27, 16))
+
+
+def test_what_is_pasted_anywhere_is_read(page):
+    page.execute_script(
+        RED_AND_BLUE
+        + """canvas.toBlob((blob) => {
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([blob], "pasted.png", { type: "image/png" }));
+          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+        });"""
+    )
+    assert seen(page) == ((255, 0, 0), (0, 0, 255))
+
+
+def test_the_camera_is_not_a_mirror(page):
+    page.execute_script(
+        RED_AND_BLUE
+        + """navigator.mediaDevices.getUserMedia = async () => canvas.captureStream(9);
+        setInterval(() => pen.drawImage(canvas, 0, 0), 50);"""
+    )
+    for words in ("Capture from camera", "Access Webcam", "capture photo"):
+        button = f"//*[@id='photo']//button[contains(@aria-label, '{words}') or contains(., '{words}')]"
+        page.execute_script("arguments[0].click()", page.find_element("xpath", button))
+        time.sleep(1)  # until the camera has a picture
+    left, right = seen(page)
+    assert left[0] > 200 > 50 > left[2]
+    assert right[2] > 200 > 50 > right[0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_the_page(page, scheme):
+    page.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    page.find_elements("css selector", "#offered img")[0].click()
+    wait(page, lambda: answered(page), "two answers")
+    assert serious(page) == []
 
 
 def test_the_perceptron_reads_the_pad_and_says_so_where_nothing_is_drawn(page):

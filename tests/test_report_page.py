@@ -1,7 +1,6 @@
 """The report's figures in a real browser: they answer to mouse and keyboard, and axe finds nothing serious in them."""
 
 import shutil
-from importlib import resources
 from pathlib import Path
 
 import mlflow
@@ -15,7 +14,7 @@ from dl.plots.live.zoo import hover_mistakes, switch_networks
 from dl.table1 import GRID, TABLE2
 from dl.train import Epoch
 from entrypoints.report.pages import write_pages
-from tests.test_ui import browser, wait  # noqa: F401
+from tests.test_ui import browser, serious, wait  # noqa: F401
 from tracking.run import start
 
 SOME = [TABLE2, *GRID[:1400:50]]  # of all configurations
@@ -114,15 +113,11 @@ def test_configurations_are_brushed(report):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(report, scheme):
-    pytest.importorskip("axe_core_python", reason="needs axe: pip install -r requirements.txt")
     report.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
     figure_with(report, "LeNet-5 80.0%")
-    report.execute_script(resources.files("axe_core_python").joinpath("axe.min.js").read_text())
-    report.set_script_timeout(120)
-    found = report.execute_async_script("axe.run().then((result) => arguments[0](result.violations))")
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
+    assert serious(report) == []
 
 
 def test_on_paper_and_without_scripts_stand_the_pngs(report):

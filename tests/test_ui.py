@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict, replace
+from importlib import resources
 from pathlib import Path
 
 import mlflow
@@ -68,6 +69,15 @@ def wait(browser, condition, what: str):
 
 def text(browser) -> str:
     return browser.execute_script("return document.body.innerText")
+
+
+def serious(browser) -> list:
+    """What axe's rules of accessibility find serious or critical in the page: rule and element."""
+    axe = pytest.importorskip("axe_core_python", reason="needs axe: pip install -r requirements.txt")
+    browser.execute_script(resources.files(axe).joinpath("axe.min.js").read_text())
+    browser.set_script_timeout(120)
+    found = browser.execute_async_script("axe.run().then((result) => arguments[0](result.violations))")
+    return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
 
 
 def unfold(browser, url: str, view: str = "") -> None:

@@ -79,8 +79,8 @@ def answers(networks: list[Network], crop: np.ndarray) -> Iterator[str]:
     told = [network.answer(crop[None]) for network in networks]
     pictures = [""] * len(networks)
     seen = (
-        f'<figure class="card"><h3>What they see</h3>{picture(crop.transpose(1, 2, 0), "the crop")}'
-        "<figcaption>32x32 pixels, as predict cuts them</figcaption></figure>"
+        f'<figure class="card"><h2>What they see</h2>{picture(crop.transpose(1, 2, 0), "the crop")}'
+        "<figcaption>32x32 pixels, cut from the image</figcaption></figure>"
     )
     for at in range(-1, len(networks)):
         if at >= 0:
@@ -103,8 +103,8 @@ def card(network: Network, told: tuple[np.ndarray, float], more: str = "") -> st
         for guess in row["top"]
     )
     return (
-        f'<figure class="card"><h3>{escape(network.title)}</h3><p class="label">{row["label"]}</p><ol>{bars}</ol>{more}'
-        f"<figcaption>{escape(network.trained_on)}, {milliseconds:.1f} ms</figcaption></figure>"
+        f'<figure class="card"><h2>{escape(network.title)}</h2><p class="label">{row["label"]}</p><ol>{bars}</ol>{more}'
+        f"<figcaption>{escape(network.trained_on)}, {milliseconds:.1f}&nbsp;ms</figcaption></figure>"
     )
 
 

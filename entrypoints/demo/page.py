@@ -34,24 +34,31 @@ CHOOSE = """element.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button) { props.value = button.value; trigger("input"); }
 });"""
+# gradio's picture has a button for the clipboard, and does not hear Ctrl-V
+PASTE = """() => document.addEventListener("paste", ({ clipboardData: { files } }) => {
+  const input = document.querySelector("#photo input[type=file]");
+  if (input && files.length) { input.files = files; input.dispatchEvent(new Event("change")); }
+})"""
 Offered = list[tuple[np.ndarray, str]]
 
 
 def build_page(networks: list[Network], reader: Network | None, name: str, offered: Offered) -> gr.Blocks:
     """Return the page; reader: of 8x8 digits, where one is registered; offered: images of the data set `name`."""
     with gr.Blocks(title="Four questions", analytics_enabled=False) as page:
+        gr.Markdown("# What do the networks read?")
         with gr.Tab("Street digits"), gr.Row():
             with gr.Column(scale=2, min_width=280):
                 with gr.Tab("Photograph"):
                     photo = gr.Image(
                         sources=["upload", "clipboard", "webcam"], type="filepath", format="png", height=300,
                         label=f"PNG, JPEG or WebP, up to {MEGABYTES} MB", elem_id="photo", buttons=[],
+                        webcam_options=gr.WebcamOptions(mirror=False),  # mirrored, a 2 is no 2
                     )  # fmt: skip
                 with gr.Tab("Draw"):
                     drawing = pad("One digit, as large as the square")
                 rows = enumerate(offered)
                 images = "".join(
-                    f'<button value="{i}">{picture(image, words)}{words}</button>' for i, (image, words) in rows
+                    f'<button value="{i}">{picture(image, "")}{words}</button>' for i, (image, words) in rows
                 )
                 content = f'<p class="offered-name">Test images, {name}:</p><div class="offered">{images}</div>'
                 chosen = gr.HTML("", html_template=content, js_on_load=CHOOSE, elem_id="offered")
@@ -81,7 +88,7 @@ def serve_page(page: gr.Blocks, listening: socket.socket) -> None:
     """Serve the page until Ctrl-C, without gradio's `launch`: that knows public links, and asks proxies."""
     app = gr.mount_gradio_app(
         FastAPI(openapi_url=None), page, "/", max_file_size=f"{MEGABYTES}mb", footer_links=[], run_history=False,
-        ssr_mode=False, mcp_server=False, enable_monitoring=False, css_paths=ASIDE / "page.css",
+        ssr_mode=False, mcp_server=False, enable_monitoring=False, css_paths=ASIDE / "page.css", js=PASTE,
         theme=gr.themes.Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )  # fmt: skip
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)  # an open page holds a connection
@@ -130,7 +137,7 @@ def read_small(reader: Network, drawn: str) -> str:
     except ValueError as error:
         return line(f"the drawing: {error}") if drawn else ""
     seen = picture((255 - 15 * counted.astype(int)).astype(np.uint8), "the drawing as 8x8 pixels")
-    first = f'<figure class="card"><h3>What it sees</h3>{seen}</figure>'
+    first = f'<figure class="card"><h2>What it sees</h2>{seen}</figure>'
     return f'<div class="cards">{first}{card(reader, reader.answer(counted[None]))}</div>'
 
 

@@ -79,6 +79,8 @@ def as_html(markdown: str, figures: dict[str, bytes], live: dict[str, dict]) -> 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(markdown)
     for opening, token, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if opening.type == "td_open" and token.content == "-":
+            opening.attrSet("class", "none")
         for part, text in zip(token.children or [], (token.children or [])[1:], strict=False):
             if part.type == "strong_open" and text.content in (*VERDICTS, "NOT SVHN", "NOT FULL"):
                 part.attrSet("class", f"mark {text.content.replace(' ', '-').lower()}")

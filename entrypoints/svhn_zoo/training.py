@@ -127,7 +127,13 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
         torch.cuda.reset_peak_memory_stats(setup.device)
     sheets = Sheets(child, data, recipe)
     an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
+    seen = 0  # images: a bar counts only where a terminal shows it
     with tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=None) as bar:
+
+        def step(images: int) -> None:
+            nonlocal seen
+            seen += images
+            bar.update(images)
 
         def report(epoch: Epoch) -> None:
             trained.history.append(epoch)
@@ -136,15 +142,15 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
                 child.tags({"micro_batch": epoch.micro_batch})
             # first what the page of comparison is to draw first
             child.metrics({"best_val_accuracy": best} | epoch.metrics(), epoch.index)
-            if unseen := epoch.index * an_epoch - bar.n:  # an epoch of a checkpoint comes without its steps
-                bar.update(unseen)
+            if unseen := epoch.index * an_epoch - seen:  # an epoch of a checkpoint comes without its steps
+                step(unseen)
             else:
                 sheets.log(model, epoch)
             bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 
         try:
             announce(trained.variant)
-            fit(model, data, recipe, setup.device, report, bar.update, trained.checkpoints)
+            fit(model, data, recipe, setup.device, report, step, trained.checkpoints)
         except torch.OutOfMemoryError:
             row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
         except DivergedError as error:

@@ -37,16 +37,20 @@
     const across = Math.max(1, Math.min(columns, Math.floor(width / 360)));
     const down = Math.ceil(panels.length / across);
     const wide = (width - margin.l - margin.r - gap.x * (across - 1)) / across;
+    const size = Math.min(1, wide / 480);  // of a cube in space: where it is large in a narrow panel, its axes' titles are cut off
     const height = Math.min(meta.height ?? 380, Math.max(panels[0].axes.length ? 240 : 380, wide));
     const inner = { x: width - margin.l - margin.r, y: down * height + (down - 1) * gap.y };
-    if (data[0].type === "parcoords") data[0].labelangle = width < 700 ? -25 : 0;
+    if (data[0].type === "parcoords") Object.assign(margin, { t: width < 700 ? 72 : 48 }), (data[0].labelangle = width < 700 ? -25 : 0);
     Object.assign(layout, { width, height: inner.y + margin.t + margin.b, margin, annotations: [...titled] });
     panels.forEach(({ title, axes }, i) => {
       const x = (i % across) * (wide + gap.x), y = Math.floor(i / across) * (height + gap.y);
       const domain = { x: [x / inner.x, (x + wide) / inner.x], y: [1 - (y + height) / inner.y, 1 - y / inner.y] };
       for (const name of axes) {
         const axis = layout[name] ??= {};
-        axis.domain = name.startsWith("scene") ? domain : domain[name[0]];
+        if (name.startsWith("scene")) {
+          Object.assign(axis, { domain, aspectmode: "manual", aspectratio: { x: size, y: size, z: size } });
+          for (const key of ["xaxis", "yaxis", "zaxis"]) Object.assign(axis[key], { nticks: size < 1 ? 4 : 0, tickfont: { size: 7 + 5 * size } }).title.font = { size: 6 + 6 * size };
+        } else axis.domain = domain[name[0]];
       }
       layout.annotations.push({
         text: wrapped(title, wide), x: (domain.x[0] + domain.x[1]) / 2, y: domain.y[1], xref: "paper", yref: "paper",

@@ -184,7 +184,6 @@ def _space_axes(x: str, y: str) -> dict:
     return axes | {
         "zaxis": {"title": {"text": "loss L"}, "range": [0, 1.02 * CUT]},
         "camera": EYE,
-        "aspectmode": "cube",
     }
 
 
