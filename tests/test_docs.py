@@ -13,7 +13,9 @@ from tests.test_project import ENTRIES, ROOT, module_of
 
 README = ROOT / "README.md"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-MODULES = {name: name for name in ("tracking.serve", "tests.numbers")} | {f"entrypoints.{name}": module_of(name) for name in ENTRIES}
+MODULES = {name: name for name in ("tracking.serve", "tests.numbers")} | {
+    f"entrypoints.{name}": module_of(name) for name in ENTRIES
+}
 BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
