@@ -6,10 +6,12 @@ each colour paired with a line style and a marker, so that a black-and-white pri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a second, which a command that draws nothing need not wait for
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -30,6 +32,17 @@ def percent() -> PercentFormatter:
     from matplotlib.ticker import PercentFormatter
 
     return PercentFormatter(1)
+
+
+def log_axis(axis: Axis, ticks: Sequence[float]) -> None:
+    """Give a logarithmic axis plain numbers, at `ticks` only."""
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    formatter = ScalarFormatter()
+    formatter.set_scientific(False)
+    axis.set_major_formatter(formatter)
 
 
 def style(index: int, markers: bool = True) -> dict:

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 
-from dl.plots import COLOURS, figure, style, tidy
+from dl.plots import COLOURS, figure, log_axis, style, tidy
 from dl.ranking import Comparison, Regret
 from dl.table1 import TABLE1, TABLE2, Config
 
@@ -28,15 +27,6 @@ LADDER = (0.05, 0.1, 0.2, 0.5, 1, 2)
 def plain_number(value: float | str) -> str:
     """Return a table's value as one writes it: 0.00001, not 1e-05."""
     return value if isinstance(value, str) else np.format_float_positional(value, trim="-")
-
-
-def log_axis(axis: Axis, ticks: Sequence[float]) -> None:
-    """Make an axis logarithmic, with plain numbers at `ticks` only."""
-    axis.set_major_locator(FixedLocator(list(ticks)))
-    axis.set_minor_locator(NullLocator())
-    formatter = ScalarFormatter()
-    formatter.set_scientific(False)
-    axis.set_major_formatter(formatter)
 
 
 def progress(losses: Sequence[float | None], finalists: Sequence[Config], again: Comparison) -> Figure:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dl.plots import COLOURS, figure, percent, style, tidy
+from dl.plots import COLOURS, figure, log_axis, percent, style, tidy
 from dl.train import Epoch
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
     tidy(by_cost, ACCURACY_OVER[3], "FLOPs an image, forward", bars)
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_time.set_xscale("log")
+    log_axis(by_time.xaxis, [base * 10**power for power in range(-2, 6) for base in (1, 3)])
     for axes in (by_epoch, by_time, by_size, by_cost):
         axes.yaxis.set_major_formatter(percent())
     for axes in (by_epoch, by_time):

@@ -22,8 +22,7 @@ import numpy as np
 from hyperopt import tpe
 from matplotlib.figure import Figure
 
-from dl.plots import COLOURS, figure, style, tidy
-from dl.plots.digits import log_axis
+from dl.plots import COLOURS, figure, log_axis, style, tidy
 from dl.searches import Searcher, allocate, beats, best_quantile, expected_best, halve, replay
 from dl.table1 import GRID, TABLE1, TABLE1_SPACE
 from dl.tuning import TPE, Point
