@@ -38,7 +38,7 @@ class Recipe:
     label_smoothing: float = 0.1
     clip: float = 1.0  # largest norm of the gradient; 0: unlimited
     ema: float = 0.0  # decay a step of the averaged weights that are evaluated; 0: none
-    grow: float = 0.0  # share of all steps on one layer a stage; the others join as identities (dl/models/growing.py)
+    grow: float = 0.0  # share of all steps without the later layers, which join as identities (dl/models/growing.py)
     translate: int = 4  # augmentation: see `augment`
     rotate: float = 0.0
     colour: float = 0.2

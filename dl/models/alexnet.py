@@ -38,6 +38,6 @@ def alexnet(stride: int = 1, dropout: float = 0.3, classes: int = 10) -> Growing
             nn.Dropout(dropout), nn.Linear(256 * (4 // stride) ** 2, 1024), nn.ReLU(),
             nn.Dropout(dropout), nn.Linear(1024, 1024), nn.ReLU(),
             nn.Linear(1024, classes),
-            later=(14, 15, 16, 22, 23, 24),
+            later=(14, 15, 16, 22, 23, 24),  # the last convolution's three, the second hidden layer's
         )
     )  # fmt: skip

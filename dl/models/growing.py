@@ -33,15 +33,16 @@ class Growing(nn.Sequential):
         """
         self.skipped = False
         for index, layer in enumerate(self):
-            if index in self.later and isinstance(layer, nn.Conv2d):
-                nn.init.dirac_(layer.weight)
-            if index in self.later and isinstance(layer, nn.Linear):
-                nn.init.eye_(layer.weight)
-            if index in self.later and isinstance(layer, nn.BatchNorm2d):
-                variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-                layer.weight.copy_((variance + layer.eps).sqrt())
-                layer.bias.copy_(mean)
-                layer.running_mean, layer.running_var = mean, variance
+            if index in self.later:
+                if isinstance(layer, nn.Conv2d):
+                    nn.init.dirac_(layer.weight)
+                elif isinstance(layer, nn.Linear):
+                    nn.init.eye_(layer.weight)
+                elif isinstance(layer, nn.BatchNorm2d):
+                    variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+                    layer.weight.copy_((variance + layer.eps).sqrt())
+                    layer.bias.copy_(mean)
+                    layer.running_mean, layer.running_var = mean, variance
             x = layer(x)
 
 

@@ -153,7 +153,7 @@ def answer_question_4(results: Results, best: dict) -> str:
         grown = [ZOO[network].title for network, _ in results.compared if ZOO[network].quick.recipe.grow]
         lines.append(
             "A quick run gives networks that work and no ranking of architectures"
-            + (f" ({', '.join(grown)}: most steps on one layer a stage, the others joined at the end)" if grown else "")
+            + (f" ({', '.join(grown)}: most steps without some layers, which joined at the end)" if grown else "")
             + ": see the `full` preset."
         )
     return "\n\n".join(lines)
