@@ -3,8 +3,8 @@ import shutil
 import time
 from pathlib import Path
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one of several: a thread each, theirs and their commands', before torch
-    os.environ["OMP_NUM_THREADS"] = "1"
+# Before torch: a thread each, theirs and their commands', as several test at a time; and networks train in this process
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import mlflow
 import numpy as np

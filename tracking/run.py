@@ -57,7 +57,7 @@ class Run:
         self.name = record.info.run_name
         self.experiment = record.info.experiment_id
         self._params = dict(record.data.params)
-        self._inherit = inherited
+        self.inherited = inherited
         self._outbox = Outbox(client, record.info.run_id)
         self._logged = logged_steps(self.client, record) if reopened else set()
         self._earlier: dict[str, Record] = {}
@@ -155,7 +155,7 @@ class Run:
         """
         earlier = self._earlier.pop(name, None)
         record = run_again(self.client, earlier) if earlier else self._create(name, tags or {})
-        inherited = Inherited({**self._inherit.params, **(params or {})}, {**self._inherit.tags, **(tags or {})})
+        inherited = Inherited({**self.inherited.params, **(params or {})}, {**self.inherited.tags, **(tags or {})})
         child = Run(self._impatient, record, inherited, reopened=earlier is not None)
         with _ending(child):
             child.params(inherited.params)
@@ -178,7 +178,7 @@ class Run:
         self.client.log_batch(
             record.info.run_id,
             metrics=values + as_metrics(final or {}, 0),
-            params=[Param(key, str(value)) for key, value in {**self._inherit.params, **params}.items()],
+            params=[Param(key, str(value)) for key, value in {**self.inherited.params, **params}.items()],
         )
         self.client.set_terminated(record.info.run_id, "FAILED" if "error" in tags else "FINISHED")
         return record.info.run_id
@@ -199,7 +199,7 @@ class Run:
 
     def view(self, run_id: str) -> "Run":
         """Return another run, to add to without opening it: its status stays."""
-        return Run(self._impatient, self.client.get_run(run_id), self._inherit)
+        return Run(self._impatient, self.client.get_run(run_id), self.inherited)
 
     def tag(self, key: str) -> str | None:
         return self.client.get_run(self.id).data.tags.get(key)
@@ -210,7 +210,7 @@ class Run:
 
     def _create(self, name: str, tags: Mapping[str, object]) -> Record:
         """Create a run below this one: one, also where the answer to a first try was lost."""
-        texts = {key: str(tag) for key, tag in {**self._inherit.tags, **tags, "mlflow.parentRunId": self.id}.items()}
+        texts = {key: str(tag) for key, tag in {**self.inherited.tags, **tags, "mlflow.parentRunId": self.id}.items()}
         began, tries = int(time.time() * 1000), 0
         mine = f"tags.mlflow.parentRunId = '{self.id}' and attributes.start_time = {began}"
 
@@ -251,6 +251,14 @@ def start(
                 yield run
         finally:
             say(f"See it at {page(run.experiment, run.id)}")
+
+
+@contextmanager
+def reach(run_id: str, inherited: Inherited) -> Iterator[Run]:
+    """Reach a run that another process has open, to open children below it; that run's end is not this block's."""
+    with patience(), signals_end_the_block():
+        client = connect()
+        yield Run(client, patient(client).get_run(run_id), inherited, reopened=True)
 
 
 def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resume: str | None) -> Run:

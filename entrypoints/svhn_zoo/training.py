@@ -1,5 +1,6 @@
 """One network: trained in a child run, scored once on the test images, and registered."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Setup:
     data: Data
     device: torch.device
     folder: Path  # of the checkpoints
+    on_images: Callable[[int], None] | None = None  # told how many were learnt from, instead of a bar on the terminal
 
     def of(self, variant: Variant) -> "Setup":
         """Return the setup with the images that this network takes."""
@@ -128,12 +130,15 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
     sheets = Sheets(child, data, recipe)
     an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
     seen = 0  # images: a bar counts only where a terminal shows it
-    with tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=None) as bar:
+    hidden = True if setup.on_images else None  # None: where there is no terminal
+    with tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=hidden) as bar:
 
         def step(images: int) -> None:
             nonlocal seen
             seen += images
             bar.update(images)
+            if setup.on_images:
+                setup.on_images(images)
 
         def report(epoch: Epoch) -> None:
             trained.history.append(epoch)

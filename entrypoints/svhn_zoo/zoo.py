@@ -7,6 +7,7 @@ from itertools import groupby
 
 import click
 import torch
+from tqdm import tqdm
 
 from dl import tuning
 from dl.data import Data
@@ -17,8 +18,9 @@ from entrypoints.svhn_zoo.distributed import announce, processes, run_worker
 from entrypoints.svhn_zoo.on_ray import train_on_ray
 from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.searching import RecipeSearch, Searched, choose_recipe, fingerprints, search_recipe
+from entrypoints.svhn_zoo.side_by_side import pick_workers, trainings
 from entrypoints.svhn_zoo.summary import Results, result_line, summarise_zoo, zoo_table
-from entrypoints.svhn_zoo.training import Setup, Trained, log_datasets, register_best, train_variant
+from entrypoints.svhn_zoo.training import Setup, log_datasets, register_best
 from entrypoints.svhn_zoo.variants import Variant, choose_variants
 from tracking.patience import shown_uri
 from tracking.resume import Earlier, refuse_other_data, refuse_other_spaces, rename_children, reopen, start_or_resume
@@ -129,22 +131,20 @@ def train_all(run: Run, order: Order, results: Results) -> None:
         f"{entries[entry][0].title} search": each.error for entry, each in searched.items() if each.error
     }
     rivals = {entry: searched.get(entry, Searched()).found for entry in entries}
-    lost: dict[Variant, Trained] = {}
-    if search.cluster:
-        lost = train_on_ray(
-            run, [*order.variants, *(v for found in rivals.values() for v in found)], setup, search.cluster
-        )
-    for entry, seeds in entries.items():
-        trained, found = (
-            [lost.get(variant) or train_variant(run, variant, setup) for variant in variants]
-            for variants in (seeds, rivals[entry])
-        )
-        remark = searched[entry].remark if entry in searched else ""
-        if found:
-            trained, remark = choose_recipe(trained, found)
-        results.remarks += [remark] if remark else []
-        results.trained[entry], results.rows[entry] = trained, register_best(run, trained, setup)
-        row = results.rows[entry]
-        if "error" not in row:
-            run.metrics({trained[0].variant.metric: row["test_accuracy"]})
-        click.echo(result_line(row))  # a log file has no progress bar
+    everything = [variant for entry, seeds in entries.items() for variant in (*seeds, *rivals[entry])]
+    lost = train_on_ray(run, everything, setup, search.cluster) if search.cluster else {}
+    workers = 1 if search.cluster else pick_workers(everything, setup, order.options.preset)
+    with trainings(run, everything, setup, workers) as training:
+        for entry, seeds in entries.items():
+            trained, found = (
+                [lost.get(variant) or training(variant) for variant in variants] for variants in (seeds, rivals[entry])
+            )
+            remark = searched[entry].remark if entry in searched else ""
+            if found:
+                trained, remark = choose_recipe(trained, found)
+            results.remarks += [remark] if remark else []
+            results.trained[entry], results.rows[entry] = trained, register_best(run, trained, setup)
+            row = results.rows[entry]
+            if "error" not in row:
+                run.metrics({trained[0].variant.metric: row["test_accuracy"]})
+            tqdm.write(result_line(row))  # a log file has no progress bar

@@ -1,0 +1,150 @@
+"""Networks trained side by side, in processes of their own: two small ones keep two cores busier than one does."""
+
+import multiprocessing
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+
+import click
+import psutil
+import torch
+from mlflow.exceptions import MlflowException
+from tqdm import tqdm
+
+from dl.train import Epoch
+from entrypoints.svhn_zoo.distributed import world_size
+from entrypoints.svhn_zoo.training import Setup, Trained, begin, train_variant
+from entrypoints.svhn_zoo.variants import Variant
+from tracking.errors import StoreError
+from tracking.run import Run, reach
+from tracking.signals import end_with_the_launcher
+from tracking.store import end_orphans
+
+MEMORY = 2**31  # bytes a process may take
+
+
+def pick_workers(variants: Sequence[Variant], setup: Setup, preset: str) -> int:
+    """Return how many networks to train at a time: several on a CPU, by recipes that are made for one."""
+    made_for_it = setup.device.type == "cpu" and preset == "quick" and all(each.is_tuned for each in variants)
+    if not made_for_it or world_size() > 1:
+        return 1
+    return max(1, min(len(variants), torch.get_num_threads(), psutil.virtual_memory().available // MEMORY))
+
+
+@contextmanager
+def trainings(
+    run: Run, variants: Sequence[Variant], setup: Setup, workers: int
+) -> Iterator[Callable[[Variant], Trained]]:
+    """Yield what trains each of `variants` as `train_variant` does, or returns what one of several `workers` trained.
+
+    They begin in the order of `variants`. However the block ends, so does what they are training.
+    """
+    waiting = [each for each in variants if not run.result(each.run_name, "result.json")]
+    here = partial(train_variant, run, setup=setup)
+    if workers == 1 or len(waiting) < 2:
+        yield here
+        return
+    context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
+    shared = Shared(context.Value("q", 0), context.Event())
+    pool = ProcessPoolExecutor(workers, context, begin_worker, (threads // workers, shared))
+    futures: dict[str, Future] = {}
+
+    def training(variant: Variant) -> Trained:
+        if variant.run_name not in futures:
+            return here(variant)
+        done = begin(variant, setup)
+        done.row, done.history = futures[variant.run_name].result()
+        return done
+
+    click.echo(f"{workers} networks train at a time, {threads // workers} of {threads} threads each.")
+    torch.set_num_threads(1)  # the others are taken
+    try:
+        with pool, progress(waiting, setup, shared):
+            try:
+                # by plain pickle: torch's own puts images into shared memory, of which containers have little
+                parcel = pickle.dumps((run.id, run.inherited, setup))
+                futures |= {each.run_name: pool.submit(train_apart, parcel, each) for each in waiting}
+                yield training
+            except BaseException:
+                shared.over.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+    except BaseException as error:
+        with suppress(MlflowException, StoreError):  # which must not take the place of `error`
+            end_orphans(run.client, run.client.get_run(run.id))
+        if isinstance(error, BrokenProcessPool):
+            raise click.ClickException(
+                "a process that trained a network was killed, perhaps because memory ran out: OMP_NUM_THREADS=1 "
+                f"trains one network at a time, and --resume {run.id} goes on"
+            ) from error
+        raise
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def progress(waiting: Sequence[Variant], setup: Setup, shared: "Shared") -> Iterator[None]:
+    """Show on a terminal how many images all trainings have learnt from."""
+    total = sum(each.plan.recipe.epochs * len(setup.of(each).data.train) for each in waiting)
+    over = threading.Event()
+    with tqdm(total=total, desc=f"{len(waiting)} networks", unit="img", unit_scale=True, disable=None) as bar:
+
+        def watch() -> None:
+            while not over.wait(0.5):
+                bar.update(shared.images.value - bar.n)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+# ------------------------------------------------------------------------------------------ in a worker
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all processes see."""
+
+    images: Synchronized  # that were learnt from so far
+    over: Event  # nothing new is to begin
+
+
+_shared: Shared
+
+
+def begin_worker(threads: int, shared: Shared) -> None:
+    """Set up a process that trains with so many threads, and ends when the one that has started it does."""
+    global _shared
+    _shared = shared
+    torch.set_num_threads(threads)
+    end_with_the_launcher()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between two networks; while one trains, `reach` ends it in order
+
+
+def train_apart(parcel: bytes, variant: Variant) -> tuple[dict, list[Epoch]]:
+    """Train a network below the run of another process; returns its row of the table and its epochs."""
+    if _shared.over.is_set():
+        raise SystemExit
+    run_id, inherited, setup = pickle.loads(parcel)
+    with reach(run_id, inherited) as run:
+        trained = train_variant(run, variant, replace(setup, on_images=count))
+    return trained.row, trained.history
+
+
+def count(images: int) -> None:
+    with _shared.images.get_lock():
+        _shared.images.value += images
