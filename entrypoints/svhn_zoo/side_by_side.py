@@ -28,7 +28,7 @@ from tracking.run import Run, reach
 from tracking.signals import end_with_the_launcher
 from tracking.store import end_orphans
 
-MEMORY = 2**31  # bytes a process may take
+MEMORY = 3 * 2**30  # bytes a process may take: ResNet-101, its checkpoint in the making, takes 2.9 GB
 
 
 def pick_workers(variants: Sequence[Variant], setup: Setup, preset: str) -> int:
