@@ -11,8 +11,9 @@ from filelock import FileLock, Timeout
 from mlflow.entities import Run as Record
 
 from tracking.errors import ResumeError
-from tracking.patience import say
-from tracking.run import Run, start
+from tracking.patience import patience, patient, say
+from tracking.run import Inherited, Run, start
+from tracking.signals import signals_end_the_block
 from tracking.store import children, connect, find
 
 DECIDED = ("dataset", "preset", "device")  # options that may be `auto`, and tags that say what became of it
@@ -131,6 +132,14 @@ def start_or_resume(
                 say(f"{flag(option)} raised from {before} to {now}")
             say(f"If this is interrupted, --resume {run.id} goes on with it.")
             yield run, folder
+
+
+@contextmanager
+def reach(run_id: str, inherited: Inherited) -> Iterator[Run]:
+    """Reach a run that another process has open, to open children below it; that run's end is not this block's."""
+    with patience(), signals_end_the_block():
+        client = connect()
+        yield Run(client, patient(client).get_run(run_id), inherited, reopened=True)
 
 
 def rename_children(run: Run, names: Mapping[str, str]) -> None:

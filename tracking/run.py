@@ -253,14 +253,6 @@ def start(
             say(f"See it at {page(run.experiment, run.id)}")
 
 
-@contextmanager
-def reach(run_id: str, inherited: Inherited) -> Iterator[Run]:
-    """Reach a run that another process has open, to open children below it; that run's end is not this block's."""
-    with patience(), signals_end_the_block():
-        client = connect()
-        yield Run(client, patient(client).get_run(run_id), inherited, reopened=True)
-
-
 def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resume: str | None) -> Run:
     impatient = connect()
     client = patient(impatient)

@@ -24,7 +24,8 @@ from entrypoints.svhn_zoo.distributed import world_size
 from entrypoints.svhn_zoo.training import Setup, Trained, begin, train_variant
 from entrypoints.svhn_zoo.variants import Variant
 from tracking.errors import StoreError
-from tracking.run import Run, reach
+from tracking.resume import reach
+from tracking.run import Run
 from tracking.signals import end_with_the_launcher
 from tracking.store import end_orphans
 
@@ -67,7 +68,7 @@ def trainings(
     click.echo(f"{workers} networks train at a time, {threads // workers} of {threads} threads each.")
     torch.set_num_threads(1)  # the others are taken
     try:
-        with pool, progress(waiting, setup, shared):
+        with pool, common_bar(waiting, setup, shared):
             try:
                 # by plain pickle: torch's own puts images into shared memory, of which containers have little
                 parcel = pickle.dumps((run.id, run.inherited, setup))
@@ -93,7 +94,7 @@ def trainings(
 
 
 @contextmanager
-def progress(waiting: Sequence[Variant], setup: Setup, shared: "Shared") -> Iterator[None]:
+def common_bar(waiting: Sequence[Variant], setup: Setup, shared: "Shared") -> Iterator[None]:
     """Show on a terminal how many images all trainings have learnt from."""
     total = sum(each.plan.recipe.epochs * len(setup.of(each).data.train) for each in waiting)
     over = threading.Event()
