@@ -26,7 +26,7 @@ CONTEXT.set_forkserver_preload(
      "mlflow.store.model_registry.sqlalchemy_workspace_store", "git", "sympy.combinatorics"]
 )  # fmt: skip
 WORK = {  # where each command trains and registers: module and function
-    "svhn_zoo": [("svhn_zoo.zoo", "train_variant"), ("svhn_zoo.training", "register")],
+    "svhn_zoo": [("svhn_zoo.side_by_side", "train_variant"), ("svhn_zoo.training", "register")],
     "digits_search": [("digits_search.records", "train"), ("digits_search.winner", "register")],
 }
 WRITES = (

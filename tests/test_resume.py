@@ -122,7 +122,7 @@ with lock(Path({folder!r})):
 
 
 def test_the_zoos_search_is_raised_the_same_way(store, root, monkeypatch):
-    monkeypatch.setattr("entrypoints.svhn_zoo.zoo.train_variant", stop)
+    monkeypatch.setattr("entrypoints.svhn_zoo.side_by_side.train_variant", stop)
     zoo("--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--search", "1")
     run_id = parent("zoo").info.run_id
     assert len(trials()) == 1
