@@ -14,7 +14,7 @@ from tracking.errors import ResumeError
 from tracking.patience import patience, patient, say
 from tracking.run import Inherited, Run, start
 from tracking.signals import signals_end_the_block
-from tracking.store import children, connect, find
+from tracking.store import children, connect, find, hush
 
 DECIDED = ("dataset", "preset", "device")  # options that may be `auto`, and tags that say what became of it
 RAISED = "raised."  # beginning of the tags that hold options raised by a later process: a parameter cannot be changed
@@ -137,6 +137,7 @@ def start_or_resume(
 @contextmanager
 def reach(run_id: str, inherited: Inherited) -> Iterator[Run]:
     """Reach a run that another process has open, to open children below it; that run's end is not this block's."""
+    hush()
     with patience(), signals_end_the_block():
         client = connect()
         yield Run(client, patient(client).get_run(run_id), inherited, reopened=True)

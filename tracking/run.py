@@ -11,7 +11,6 @@ Every call waits for a server that is away (tracking.patience). Metrics wait in 
 """
 
 import json
-import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +30,7 @@ from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
 from tracking.patience import http_limits, patience, patient, reason_of, retry, say
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import children, connect, end_orphans, find, page, run_again
+from tracking.store import children, connect, end_orphans, find, hush, page, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -239,9 +238,7 @@ def start(
     this command only points to it. Raises ResumeError where `resume` names no run, StoreError where the tracking
     server is not to be had.
     """
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a child, none as good as ours
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
+    hush()
     with patience(), signals_end_the_block():
         texts = {key: str(value) for key, value in (tags or {}).items()}
         run = _parent(name, params or {}, texts, resume)

@@ -1,5 +1,8 @@
 """The tracking server: reached, and asked for runs."""
 
+import logging
+import os
+
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run as Record
@@ -7,6 +10,15 @@ from mlflow.exceptions import MlflowException
 
 from tracking.errors import ResumeError, StoreError
 from tracking.patience import http_limits, reason_of, shown_uri, without_password
+
+
+def hush() -> None:
+    """Keep off the terminal what MLflow says of itself, in this process and those that it starts."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar a figure would bury ours
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines a child, none as good as ours
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # "no pip found": uv makes none
+    # a traceback where two processes write to SQLite at once: raised as well, and `retry` writes again
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def connect() -> MlflowClient:
