@@ -120,7 +120,7 @@ def test_axe_finds_nothing_serious(report, scheme):
     assert serious(report) == []
 
 
-@pytest.mark.parametrize("width", [400, 768, 1400, 1920])
+@pytest.mark.parametrize("width", [400, 768, 1024, 1400, 1920])
 def test_at_no_width_the_page_scrolls_sideways(report, width):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     report.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -128,6 +128,8 @@ def test_at_no_width_the_page_scrolls_sideways(report, width):
         plot = figure_with(report, words).find_element("css selector", ".plot")
         wait(report, lambda plot=plot: plot.size["width"] <= width, f"{words} within {width} pixels")
     assert report.execute_script("return document.documentElement.scrollWidth") <= width
+    sentences = "return [...document.querySelectorAll('h2 + .table')].map((each) => each.scrollWidth - each.clientWidth)"
+    assert report.execute_script(sentences) == [0, 0]  # nobody reads sideways
     report.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

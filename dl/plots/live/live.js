@@ -37,7 +37,7 @@
     const across = Math.max(1, Math.min(columns, Math.floor(width / 360)));
     const down = Math.ceil(panels.length / across);
     const wide = (width - margin.l - margin.r - gap.x * (across - 1)) / across;
-    const size = Math.min(0.84, (wide - 60) / 400);  // of a cube in space: a large one leaves no room for the titles of its axes
+    const size = Math.min(0.84, (wide - 40) / 500);  // of a cube in space: a large one leaves no room for the titles of its axes
     const height = Math.min(meta.height ?? 380, Math.max(panels[0].axes.length ? 240 : 380, wide));
     const inner = { x: width - margin.l - margin.r, y: down * height + (down - 1) * gap.y };
     if (data[0].type === "parcoords") Object.assign(margin, { t: width < 700 ? 72 : 48 }), (data[0].labelangle = width < 700 ? -25 : 0);
