@@ -337,6 +337,42 @@ def test_the_perceptron_reads_the_pad_and_says_so_where_nothing_is_drawn(page):
     assert pixels[:, 3:5].max() < 255
 
 
+def test_a_line_is_drawn_with_the_keyboard_alone(page):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    def press(*keys: str) -> None:
+        ActionChains(page).send_keys(*keys).perform()
+
+    page.execute_script("arguments[0].focus()", tabs(page)[0])
+    press(Keys.TAB)
+    assert page.switch_to.active_element.text == "8x8"
+    press(Keys.ENTER)
+    wait(page, lambda: [each for each in page.find_elements("tag name", "canvas") if each.is_displayed()], "a pad")
+    press(Keys.TAB, Keys.TAB)  # over the third tab
+    assert page.switch_to.active_element.tag_name == "canvas"
+    press(" ", *[Keys.ARROW_DOWN] * 18, " ")
+    wait(page, lambda: page.find_elements("css selector", "#small .label"), "an answer")
+    [small] = page.find_elements("css selector", "#small img")
+    pixels = np.asarray(Image.open(BytesIO(base64.b64decode(small.get_attribute("src").partition(",")[2]))))
+    assert pixels[:, 0].min() == 255  # as with the mouse: a stroke down the middle
+    assert pixels[:, 3:5].max() < 255
+    press(Keys.TAB, Keys.ENTER)
+    wait(page, lambda: not page.find_elements("css selector", "#small .label"), "an empty pad")
+
+
+def test_a_second_line_is_read_though_the_first_is_not_answered_yet(page):
+    open_tab(page, "Draw")
+    wait(page, lambda: [each for each in page.find_elements("tag name", "canvas") if each.is_displayed()], "a pad")
+    line, left, right = (" ", *["ArrowDown"] * 18, " "), ["ArrowLeft"] * 11, ["ArrowRight"] * 22
+    page.execute_script(
+        """const [canvas] = [...document.querySelectorAll("canvas")].filter((each) => each.offsetParent);
+        for (const key of arguments[0]) canvas.dispatchEvent(new KeyboardEvent("keydown", { key }));""",
+        [*left, *line, *["ArrowUp"] * 18, *right, *line],
+    )
+    wait(page, lambda: max(max(colour) for colour in seen(page)) < 128, "both lines, left and right")
+
+
 def test_the_weights_move_over_both_losses(page):
     from selenium.webdriver.common.keys import Keys
 

@@ -120,6 +120,19 @@ def test_axe_finds_nothing_serious(report, scheme):
     assert serious(report) == []
 
 
+@pytest.mark.parametrize("width", [400, 768, 1024, 1400, 1920])
+def test_at_no_width_the_page_scrolls_sideways(report, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    report.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for words in ("Parallel coordinates", "LeNet-5 80.0%", "read wrongly"):
+        plot = figure_with(report, words).find_element("css selector", ".plot")
+        wait(report, lambda plot=plot: plot.size["width"] <= width, f"{words} within {width} pixels")
+    assert report.execute_script("return document.documentElement.scrollWidth") <= width
+    for table in report.find_elements("css selector", "h2 + .table"):  # of sentences: nobody reads sideways
+        assert table.get_property("scrollWidth") <= table.get_property("clientWidth")
+    report.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_on_paper_and_without_scripts_stand_the_pngs(report):
     zoo = figure_with(report, "LeNet-5 80.0%")
     picture, drawn = (zoo.find_element("css selector", name) for name in (":scope > img", ".drawn"))

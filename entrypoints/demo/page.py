@@ -29,6 +29,7 @@ MAPS = (
     "Maps: how far the probability of the network's label falls (orange) or rises (blue) where a patch of 8x8 pixels "
     "covers the image: occlusion, [Zeiler and Fergus, 2014](https://arxiv.org/abs/1311.2901), section 4.2."
 )
+BY_KEYBOARD = "By keyboard: arrow keys move the pen, Space puts it down and lifts it."
 # a click on a test image gives the page its number
 CHOOSE = """element.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
@@ -66,7 +67,9 @@ def build_page(networks: list[Network], reader: Network | None, name: str, offer
                 shown = gr.HTML(line(EMPTY), elem_id="answers")
                 gr.Markdown(MAPS)
         photo.change(partial(read_file, networks), photo, shown, preprocess=False, show_progress="hidden")
-        drawing.input(partial(read_drawing, networks), drawing, shown, show_progress="hidden")
+        # the last drawing is read, whatever else is under way: a 4 is two lines
+        last = {"show_progress": "hidden", "trigger_mode": "always_last"}
+        drawing.input(partial(read_drawing, networks), drawing, shown, **last)
         chosen.input(lambda index: offered[int(index)][0], chosen, photo, show_progress="hidden")
         with gr.Tab("8x8"):
             if reader is None:
@@ -77,7 +80,7 @@ def build_page(networks: list[Network], reader: Network | None, name: str, offer
                         small = pad("One digit, counted into 8x8 pixels of 0 to 16, as sklearn's digits are")
                     with gr.Column(scale=5, min_width=300):
                         read = gr.HTML(elem_id="small")
-                small.input(partial(read_small, reader), small, read, show_progress="hidden")
+                small.input(partial(read_small, reader), small, read, **last)
         with gr.Tab("Losses") as third:
             losses = gr.HTML()
             third.select(losses_page, None, losses, show_progress="minimal")
@@ -97,7 +100,11 @@ def serve_page(page: gr.Blocks, listening: socket.socket) -> None:
 
 def pad(words: str) -> gr.HTML:
     """Return a square to draw in; its value is a PNG as a data URL. gradio's own wants WebGL, and a tool chosen."""
-    content = f'<canvas width="280" height="280" aria-label="{words}"></canvas><p>{words}</p><button>Clear</button>'
+    content = (
+        f'<div class="paper"><canvas width="280" height="280" tabindex="0" role="application" '
+        f'aria-label="{words}. {BY_KEYBOARD}"></canvas><i></i></div>'
+        f"<p>{words}</p><p>{BY_KEYBOARD}</p><button>Clear</button>"
+    )
     return gr.HTML("", html_template=content, js_on_load=(ASIDE / "pad.js").read_text(), elem_classes="pad")
 
 

@@ -98,4 +98,5 @@ def as_html(markdown: str, figures: dict[str, bytes], live: dict[str, dict]) -> 
             else:
                 part.type = "text"
     html = parser.renderer.render(tokens, parser.options, {})
-    return html.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    # a wide table is moved sideways in its frame: tabindex, for arrow keys
+    return html.replace("<table>", '<div class="table" tabindex="0"><table>').replace("</table>", "</table></div>")

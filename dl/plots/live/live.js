@@ -33,11 +33,11 @@
   // As many panels side by side as find room, each at least 360 pixels wide, under their titles.
   const place = ({ data, layout, meta, titled }, width) => {
     const { panels, columns = 1, left = 64 } = meta;
-    const margin = { l: left, r: 18, t: panels[0].title || !panels[0].axes.length ? 48 : 12, b: meta.bottom ?? (panels.at(-1).axes[1] ? 52 : 8) }, gap = { x: left + 14, y: 110 };
+    const margin = { l: left, r: 18, t: panels[0].title || !panels[0].axes.length ? 48 : 12, b: meta.bottom ?? (panels.at(-1).axes[1] ? 52 : 8) }, gap = { x: left + 14, y: 58 + (meta.bottom ?? 52) };
     const across = Math.max(1, Math.min(columns, Math.floor(width / 360)));
     const down = Math.ceil(panels.length / across);
     const wide = (width - margin.l - margin.r - gap.x * (across - 1)) / across;
-    const size = Math.min(1, wide / 480);  // of a cube in space: where it is large in a narrow panel, its axes' titles are cut off
+    const size = Math.min(0.84, (wide - 40) / 500);  // of a cube in space: a large one leaves no room for the titles of its axes
     const height = Math.min(meta.height ?? 380, Math.max(panels[0].axes.length ? 240 : 380, wide));
     const inner = { x: width - margin.l - margin.r, y: down * height + (down - 1) * gap.y };
     if (data[0].type === "parcoords") Object.assign(margin, { t: width < 700 ? 72 : 48 }), (data[0].labelangle = width < 700 ? -25 : 0);
@@ -49,7 +49,7 @@
         const axis = layout[name] ??= {};
         if (name.startsWith("scene")) {
           Object.assign(axis, { domain, aspectmode: "manual", aspectratio: { x: size, y: size, z: size } });
-          for (const key of ["xaxis", "yaxis", "zaxis"]) Object.assign(axis[key], { nticks: size < 1 ? 4 : 0, tickfont: { size: 7 + 5 * size } }).title.font = { size: 6 + 6 * size };
+          for (const key of ["xaxis", "yaxis", "zaxis"]) Object.assign(axis[key], { nticks: wide < 480 ? 4 : 0, tickfont: { size: 7 + 5 * size } }).title.font = { size: 6 + 6 * size };
         } else axis.domain = domain[name[0]];
       }
       layout.annotations.push({

@@ -105,6 +105,7 @@ def move_weights(problem: Problem, size: float) -> "Figure":
         "cross-entropy. Two sliders move the weights; the axes from above tell loss and gradient there.",
         [{"label": label, "values": [f"{move:g}" for move in moves.tolist()], "start": 12} for label in weights],
     )  # fmt: skip
+    figure.layout.meta = figure.layout.meta | {"bottom": 88}  # an axis tells loss and gradient below its title
     line: dict[str, Any] = {"mode": "lines+markers", "line": {"color": COLOURS[1], "width": 3}, "hoverinfo": "skip"}
     for scene, number in SCENES.values():
         marker = {"color": COLOURS[1], "size": [13, 0], "line": {"color": "#000", "width": 1.5}}
@@ -146,7 +147,7 @@ def _weight_panels(title: str, problem: Problem, size: float, alt: str, sliders:
             {"title": f"{LOSS_TITLES[name]} from above", f"xaxis{number}": plain_axis(weights[0], range=[-size, size]),
              f"yaxis{number}": plain_axis(weights[1], range=[-size, size])},
         ]  # fmt: skip
-    figure = live_figure(title, panels, alt, columns=2, height=420, sliders=sliders, bottom=88)
+    figure = live_figure(title, panels, alt, columns=2, height=420, sliders=sliders)
     for name, (scene, number) in SCENES.items():
         told = _told("({:.2f}, {:.2f})<br>L = {:.4g}<br>gradient ({:.3g}, {:.3g})", first, second, heights[name],
                      *slopes[name])  # fmt: skip
