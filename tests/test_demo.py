@@ -367,8 +367,11 @@ def test_a_second_line_is_read_though_the_first_is_not_answered_yet(page):
     line, left, right = (" ", *["ArrowDown"] * 18, " "), ["ArrowLeft"] * 11, ["ArrowRight"] * 22
     page.execute_script(
         """const [canvas] = [...document.querySelectorAll("canvas")].filter((each) => each.offsetParent);
-        for (const key of arguments[0]) canvas.dispatchEvent(new KeyboardEvent("keydown", { key }));""",
-        [*left, *line, *["ArrowUp"] * 18, *right, *line],
+        const press = (keys) => keys.forEach((key) => canvas.dispatchEvent(new KeyboardEvent("keydown", { key })));
+        press(arguments[0]);
+        setTimeout(press, 60, arguments[1]);""",  # in between the first is sent
+        [*left, *line],
+        [*["ArrowUp"] * 18, *right, *line],
     )
     wait(page, lambda: max(max(colour) for colour in seen(page)) < 128, "both lines, left and right")
 
