@@ -2,14 +2,14 @@
 
     python docs/results/street.py score CROPS.npz --network small --images 8000 --epochs 6 --set noise=0
     python docs/results/street.py tell CROPS.npz
-    python docs/results/street.py registered CROPS.npz
+    python docs/results/street.py registered CROPS.npz --errors FOLDER
     python docs/results/street.py sheet FILE.png
 
 CROPS.npz holds `images`, uint8 (N, 32, 32, 3), and `labels`: SVHN's own. `score` trains on generated digits and reads
 both halves of the crops, the first to choose by, the second to report as well; `--set` changes a field of
 `dl.data.lettering.Look`; the network `small` is a proxy of the larger ones, half a minute on a core. `tell` trains a
 small network to tell real from generated (50%: it cannot). `registered` reads the crops with the champions of the
-tracking store's zoos. `sheet` draws 200.
+tracking store's zoos, and draws each one's most confident errors. `sheet` draws 200.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import mlflow
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -104,15 +105,24 @@ def _sorted(known: list[Tensor], new: list[Tensor], seed: int) -> Tensor:
         return torch.cat([(net(part)[:, 0] > 0) == bool(k) for k, part in enumerate(new)])
 
 
-def registered(real: Split) -> None:
-    """Print the share of the crops that each network's champion reads, and its standard error."""
-    from tracking.registry import pull
+def registered(real: Split, errors: Path | None) -> None:
+    """Print the share of the crops that each network's champion reads, with its standard error; draw its errors."""
+    from dl.plots.zoo import mistakes
+    from tracking.registry import champions, pull
 
+    there = champions(mlflow.MlflowClient())
     for network, architecture in ZOO.items():
-        model, _ = pull(f"models:/street-digits-{network}@champion", tuple(real.x.shape[1:]), "uint8")
-        right = np.concatenate([np.asarray(model.predict(part.numpy())).argmax(1) for part in real.x.split(100)])
-        share = float((right == real.y.numpy()).mean())
-        print(f"{architecture.title}: {share:.1%} +- {(share * (1 - share) / len(real)) ** 0.5:.1%}", flush=True)
+        if (uri := f"models:/street-digits-{network}@champion") not in there:
+            continue
+        model, _ = pull(uri, tuple(real.x.shape[1:]), "uint8")
+        logits = torch.cat([torch.as_tensor(model.predict(part.numpy())) for part in real.x.split(100)])
+        share = float((logits.argmax(1) == real.y).double().mean())
+        told = f"{architecture.title}: {share:.1%} +- {(share * (1 - share) / len(real)) ** 0.5:.1%}"
+        print(told, flush=True)
+        if errors:
+            errors.mkdir(exist_ok=True)
+            fig = mistakes(real.x.numpy(), real.y.numpy(), logits.softmax(1).numpy(), f"{told} of real crops")
+            fig.savefig(errors / f"{network}.png")
 
 
 def sheet(path: Path) -> None:
@@ -130,12 +140,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=67_257)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--errors", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     options = parser.parse_args()
     if options.what == "sheet":
         sheet(options.path)
     elif options.what == "registered":
-        registered(crops(options.path))
+        registered(crops(options.path), options.errors)
     elif options.what == "tell":
         print("real or generated, told rightly: {:.1%} +- {:.1%}".format(*tell(crops(options.path))))
     else:
