@@ -18,7 +18,7 @@ OURS = {"dl", "docs", "entrypoints", "tests", "tracking"}
 # used, and never imported
 RUN = {
     "axe-core-python": "by a browser", "ipykernel": "by nbclient", "mypy": "by a command", "nvidia-ml-py": "by MLflow",
-    "psutil": "by MLflow", "psycopg": "by SQLAlchemy", "pytest-xdist": "by pytest", "ruff": "by a command",
+    "psycopg": "by SQLAlchemy", "pytest-xdist": "by pytest", "ruff": "by a command",
 }  # fmt: skip
 LOCK = (ROOT / "requirements.txt").read_text()
 PINS = re.split(r"^(?=\w)", LOCK, flags=re.MULTILINE)[1:]  # version, hashes, what wants it

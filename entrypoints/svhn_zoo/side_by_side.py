@@ -16,6 +16,7 @@ from multiprocessing.synchronize import Event
 import click
 import psutil
 import torch
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
@@ -82,7 +83,8 @@ def trainings(
                 raise
     except BaseException as error:
         with suppress(MlflowException, StoreError):  # which must not take the place of `error`
-            end_orphans(run.client, run.client.get_run(run.id))
+            client = MlflowClient()  # by one try: after a signal the patience of `run.client` may be over by now
+            end_orphans(client, client.get_run(run.id))
         if isinstance(error, BrokenProcessPool):
             raise click.ClickException(
                 "a process that trained a network was killed, perhaps because memory ran out: OMP_NUM_THREADS=1 "
