@@ -69,7 +69,7 @@ def trainings(
     click.echo(f"{workers} networks train at a time, {threads // workers} of {threads} threads each.")
     torch.set_num_threads(1)  # the others are taken
     try:
-        with pool, common_bar(waiting, setup, shared):
+        with pool, common_bar(waiting, len(setup.data.train), shared):
             try:
                 # by plain pickle: torch's own puts images into shared memory, of which containers have little
                 parcel = pickle.dumps((run.id, run.inherited, setup))
@@ -96,10 +96,12 @@ def trainings(
 
 
 @contextmanager
-def common_bar(waiting: Sequence[Variant], setup: Setup, shared: "Shared") -> Iterator[None]:
-    """Show on a terminal how many images all trainings have learnt from."""
-    total = sum(each.plan.recipe.epochs * len(setup.of(each).data.train) for each in waiting)
-    over = threading.Event()
+def common_bar(waiting: Sequence[Variant], images: int, shared: "Shared") -> Iterator[None]:
+    """Show on a terminal how many images all trainings have learnt from. images: that there are to train on."""
+    total, over = 0, threading.Event()
+    for plan in (each.plan for each in waiting):
+        batch = plan.recipe.batch_size
+        total += plan.recipe.epochs * (min(plan.images or images, images) // batch * batch)
     with tqdm(total=total, desc=f"{len(waiting)} networks", unit="img", unit_scale=True, disable=None) as bar:
 
         def watch() -> None:
