@@ -19,6 +19,7 @@ from dl.data.split import Data, Split
 from dl.device import default_generator, training_precision
 from dl.evaluate import evaluate
 from dl.models.growing import Growing, growing
+from dl.muon import Muon
 from dl.parallel import Group
 
 
@@ -28,7 +29,7 @@ class Recipe:
 
     epochs: int = 10
     batch_size: int = 512
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"  # sgd: Nesterov momentum where momentum > 0
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"  # sgd: Nesterov momentum where momentum > 0; dl/muon.py
     lr: float = 0.1  # the peak
     momentum: float = 0.9
     nesterov: bool = True
@@ -50,7 +51,7 @@ class Recipe:
         rules = {
             "epochs >= 1": self.epochs >= 1,
             "batch_size >= 2 (batch norm needs two)": self.batch_size >= 2,
-            "optimizer one of sgd, adam, adamw": self.optimizer in ("sgd", "adam", "adamw"),
+            "optimizer one of sgd, adam, adamw, muon": self.optimizer in ("sgd", "adam", "adamw", "muon"),
             "lr > 0 and finite": 0 < self.lr < math.inf,
             "0 <= momentum < 1": 0 <= self.momentum < 1,
             "weight_decay >= 0": self.weight_decay >= 0,
@@ -277,7 +278,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, fused: bool = False) -> tor
     if recipe.optimizer == "sgd":
         nesterov = recipe.nesterov and recipe.momentum > 0
         return torch.optim.SGD(groups, recipe.lr, recipe.momentum, nesterov=nesterov, fused=fused)
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}[recipe.optimizer]
     return kind(groups, recipe.lr, fused=fused)
 
 

@@ -68,7 +68,12 @@ def whole() -> tuple[nn.Module, list[Epoch]]:
 
 
 @pytest.mark.parametrize(
-    "recipe", [RECIPE, replace(RECIPE, optimizer="adamw", lr=2e-3, ema=0.0), replace(RECIPE, momentum=0.0)]
+    "recipe",
+    [
+        RECIPE,
+        replace(RECIPE, momentum=0.0),
+        *(replace(RECIPE, optimizer=name, lr=2e-3, ema=0.0) for name in ("adamw", "muon")),
+    ],
 )
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_resumed_training_ends_with_the_same_bits(tmp_path, recipe, after):

@@ -26,9 +26,9 @@ ZOO = {
     ),
     "alexnet": Architecture(
         "AlexNet",
-        full=Plan(alexnet, Recipe(lr=0.05)),
+        full=Plan(alexnet, Recipe(optimizer="muon", lr=4e-3, weight_decay=0.01)),
         quick=Plan(
-            partial(alexnet, stride=2, dropout=0.0), SHORT(epochs=5, batch_size=16, lr=4e-4, grow=0.85), images=2300
+            partial(alexnet, stride=2, dropout=0.0), SHORT(epochs=4, optimizer="muon", lr=4e-3, grow=0.85), images=2900
         ),
     ),
     "vgg16": Architecture(

@@ -156,6 +156,12 @@ def answer_question_4(results: Results, best: dict) -> str:
             + (f" ({', '.join(grown)}: most steps without some layers, which joined at the end)" if grown else "")
             + ": see the `full` preset."
         )
+    if muon := [
+        ZOO[network].title
+        for network, recipe in results.compared
+        if recipe == "tuned" and getattr(ZOO[network], results.options.preset).recipe.optimizer == "muon"
+    ]:
+        lines.append(f"Kernels trained by Muon (Jordan, 2024): {', '.join(muon)}.")
     return "\n\n".join(lines)
 
 
