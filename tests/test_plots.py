@@ -145,6 +145,9 @@ def test_a_live_figure_shows_the_values_of_its_png(drawn):
     [(xs, ys)] = [line.get_data() for line in png.axes[0].lines if line.get_label() == "AlexNet"]
     [trace] = [each for each in live["data"] if each["name"] == "AlexNet" and "xaxis" not in each]
     assert (trace["x"], trace["y"]) == (list(xs), pytest.approx(list(ys)))
+    by_epoch, by_time = (live["layout"][name] for name in ("xaxis", "xaxis2"))
+    assert by_epoch["dtick"] == 1  # whole epochs, however few
+    assert by_time["tickvals"] == list(png.axes[1].xaxis.get_major_locator().locs)
     frames = {frame["name"]: frame for frame in drawn["witnesses"][1]["frames"]}
     cells_ = drawn["witnesses"][1]["layout"]["meta"]["sliders"][0]["values"]
     middle = len(drawn["witnesses"][1]["layout"]["meta"]["sliders"][1]["values"]) // 2

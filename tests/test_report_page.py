@@ -84,11 +84,13 @@ def test_a_network_is_switched_off_and_points_answer_to_the_keyboard(report):
     press(report, zoo.find_elements("css selector", "input[type=checkbox]")[1], " ")
     wait(report, lambda: report.execute_script(lines, zoo) < before, "a network less")
     press(report, zoo.find_element("css selector", ".plot"), Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
-    wait(report, lambda: "epoch 3: 60.0%" in zoo.text, "the third epoch's accuracy")
+    said = zoo.find_element("css selector", ".said")  # a live region: read aloud
+    wait(report, lambda: "epoch 3: 60.0%" in said.text, "the third epoch's accuracy")
 
 
-def test_hovering_an_error_shows_its_image_and_nothing_that_was_planted_runs(report):
+def test_an_error_shows_its_image_to_mouse_and_keyboard_and_nothing_that_was_planted_runs(report):
     from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
 
     errors = figure_with(report, "read wrongly")
     plot, peek = (errors.find_element("css selector", name) for name in (".plot", ".peek"))
@@ -97,7 +99,12 @@ def test_hovering_an_error_shows_its_image_and_nothing_that_was_planted_runs(rep
     ).perform()
     wait(report, peek.is_displayed, "the enlarged image")
     assert peek.get_property("naturalWidth") == 32
-    assert "is 9" in errors.find_element("css selector", ".said").text
+    said = errors.find_element("css selector", ".said")
+    assert "is 9" in said.text
+    before, shown = said.text, peek.location
+    press(report, plot, *[Keys.ARROW_RIGHT] * 31)  # the last image, below which there is no room
+    wait(report, lambda: said.text != before and peek.location != shown, "the last image, by keyboard")
+    assert peek.location["y"] + peek.size["height"] <= plot.location["y"] + plot.size["height"]
     assert "onerror=window.live" in errors.text
     assert report.execute_script("return window.live ?? null") is None
 

@@ -86,6 +86,7 @@ ACCURACY_OVER = (
     "Validation accuracy over epochs", "Validation accuracy over time", "Test accuracy against size",
     "Test accuracy against cost",
 )  # fmt: skip
+SECONDS = [base * 10**power for power in range(-2, 6) for base in (1, 3)]  # that an axis of time names
 DOTTED = {"color": COLOURS[-1], "linewidth": 0.8, "linestyle": ":"}
 
 
@@ -128,7 +129,7 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
     tidy(by_cost, ACCURACY_OVER[3], "FLOPs an image, forward", bars)
     by_epoch.xaxis.get_major_locator().set_params(integer=True)
     by_time.set_xscale("log")
-    log_axis(by_time.xaxis, [base * 10**power for power in range(-2, 6) for base in (1, 3)])
+    log_axis(by_time.xaxis, SECONDS)
     for axes in (by_epoch, by_time, by_size, by_cost):
         axes.yaxis.set_major_formatter(percent())
     for axes in (by_epoch, by_time):

@@ -137,7 +137,7 @@
   };
 
   // Arrow keys turn what has three dimensions, and go from point to point of what has two.
-  const keys = (plot, figure, redraw) => {
+  const keys = (plot, figure, tell) => {
     let at = [0, 0];
     const turn = (step, lift) => {
       for (const name of Object.keys(figure.layout).filter((key) => key.startsWith("scene"))) {
@@ -154,6 +154,7 @@
       at[1] = Math.min(Math.max(at[1] + point, 0), figure.data[open[at[0]]].x.length - 1);
       const { xaxis = "x", yaxis = "y" } = figure.data[open[at[0]]];
       Plotly.Fx.hover(plot, [{ curveNumber: open[at[0]], pointNumber: at[1] }], [xaxis + yaxis]);
+      setTimeout(() => plot._hoverdata?.length && tell(plot._hoverdata), 60);  // plotly tells of the mouse only, and hovers each 50 ms
     };
     plot.addEventListener("keydown", (event) => {
       const [x, y] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key] ?? [0, 0];
@@ -189,22 +190,23 @@
     holder.insertBefore(box, before);
     place(figure, plot.clientWidth);
     slides.show();
-    plot.on("plotly_hover", ({ points: [point] }) => {
+    const tell = ([point]) => {
       const image = point.data.meta === "images" && layout.images[point.pointNumber];
       peek.hidden = !image;
       if (image && point.bbox) {
         peek.src = image.source;
-        const { x0, x1, y1 } = point.bbox;
-        Object.assign(peek.style, { left: `${Math.min(Math.max((x0 + x1) / 2 - 64, 0), plot.clientWidth - 136)}px`, top: `${y1 + 6}px` });
+        const { x0, x1, y0, y1 } = point.bbox, below = y1 + 146 < plot.clientHeight;
+        Object.assign(peek.style, { left: `${Math.min(Math.max((x0 + x1) / 2 - 64, 0), plot.clientWidth - 136)}px`, top: `${below ? y1 + 6 : y0 - 140}px` });
       }
       requestAnimationFrame(() => {
         const lines = [...plot.querySelectorAll(".hovertext text")].map((text) => [...text.querySelectorAll(".line")].map((line) => line.textContent).join("; ") || text.textContent);
         if (lines.length) said.textContent = lines.filter((line) => line).join(": ");
       });
-    });
+    };
+    plot.on("plotly_hover", ({ points }) => tell(points));
     plot.on("plotly_unhover", () => (peek.hidden = true));
     plot.on("plotly_restyle", () => brush.tell(plot._fullData[0]));
-    keys(plot, figure, redraw);
+    keys(plot, figure, tell);
     let width = plot.clientWidth;
     new ResizeObserver(() => {
       if (Math.abs(plot.clientWidth - width) < 2 || !plot.clientWidth) return;

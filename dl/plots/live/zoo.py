@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from dl.plots import COLOURS
-from dl.plots.live import live_figure, live_style, plain_axis, short
-from dl.plots.zoo import ACCURACY_OVER, always_the_most_frequent, most_confident_errors, spread_of
+from dl.plots.live import live_figure, live_style, log_ticks, plain_axis, short
+from dl.plots.zoo import ACCURACY_OVER, SECONDS, always_the_most_frequent, most_confident_errors, spread_of
 from dl.train import Epoch
 
 if TYPE_CHECKING:
@@ -23,13 +23,15 @@ def switch_networks(
     """Return the zoo side by side, a box a network that switches it. Arguments are those of `comparison`."""
     share, powers = {"tickformat": ".0%", "range": [0, 1]}, {"type": "log", "dtick": 1, "exponentformat": "SI"}
     bars = f"accuracy (± one standard {spread_of(rows)})"
+    most = max((len(history) for history in histories.values()), default=1)
+    whole = {"dtick": 1} if most < 13 else {"tickformat": "d"}  # plotly halves few epochs: 0, 0.5, 1
     by_epoch, by_time, by_size, by_cost = ACCURACY_OVER
     figure = live_figure(
         title,
         [
-            {"title": by_epoch, "xaxis": plain_axis("epoch", tickformat="d"),
+            {"title": by_epoch, "xaxis": plain_axis("epoch", **whole),
              "yaxis": plain_axis("accuracy", **share)},
-            {"title": by_time, "xaxis2": plain_axis("seconds of training and validation", type="log", dtick="D2"),
+            {"title": by_time, "xaxis2": log_ticks("seconds of training and validation", SECONDS),
              "yaxis2": plain_axis("accuracy", **share)},
             {"title": by_size, "xaxis3": plain_axis("parameters", **powers),
              "yaxis3": plain_axis(bars, tickformat=".0%")},
@@ -61,8 +63,7 @@ def switch_networks(
     usual = always_the_most_frequent(majority)
     ended = [sum(epoch.epoch_seconds for epoch in history) for history in histories.values()]
     seconds = [min((h[0].epoch_seconds for h in histories.values() if h), default=1), max(ended, default=1)]
-    epochs = [1, max((len(history) for history in histories.values()), default=1)]
-    for number, longest in (("", epochs), ("2", seconds)):
+    for number, longest in (("", [1, most]), ("2", seconds)):
         figure.add_scatter(
             x=longest, y=[majority] * 2, mode="lines", line={"color": COLOURS[-1], "dash": "dot", "width": 1.5},
             xaxis=f"x{number}", yaxis=f"y{number}", name=usual, legendgroup=usual, hovertemplate="%{y:.1%}",
