@@ -9,7 +9,7 @@ from dl.models.vgg import vgg16
 from dl.recipes.plan import Architecture, Plan
 from dl.train import Recipe
 
-# LeNet-5 is too small to overfit: nothing that holds it back
+# LeNet-5 is too small to overfit: no smoothing, no cutout
 SMALL = partial(Recipe, optimizer="adamw", weight_decay=1e-4, label_smoothing=0.0, translate=2, cutout=0)
 # on two CPU cores, some twenty thousand images a network: many small steps of AdamW on a network that is shallow at
 # first leave the plateau of the most frequent digit soonest, and what only pays in long trainings is off
