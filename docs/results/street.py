@@ -7,9 +7,10 @@
 
 CROPS.npz holds `images`, uint8 (N, 32, 32, 3), and `labels`: SVHN's own. `score` trains on generated digits and reads
 both halves of the crops, the first to choose by, the second to report as well; `--set` changes a field of
-`dl.data.lettering.Look`; the network `small` is a proxy of the larger ones, half a minute on a core. `tell` trains a
-small network to tell real from generated (50%: it cannot). `registered` reads the crops with the champions of the
-tracking store's zoos, and draws each one's most confident errors. `sheet` draws 200.
+`dl.data.lettering.Look`, `--recipe` a number of the recipe, and `--no-pooling` leaves out the pooling behind a ResNet's
+stem (maps of 16x16 instead of 8x8); the network `small` is a proxy of the larger ones, half a minute on a core. `tell`
+trains a small network to tell real from generated (50%: it cannot). `registered` reads the crops with the champions of
+the tracking store's zoos, and draws each one's most confident errors. `sheet` draws 200.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -49,24 +51,35 @@ def small() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(96 * 16, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
-def score(real: Split, network: str, images: int, epochs: int, seed: int, changes: dict[str, float]) -> dict:
+def score(real: Split, asked: argparse.Namespace) -> dict:
     """Accuracies in percent, their standard error, and the loss on the real crops."""
+    network, seed, changes, fields = asked.network, asked.seed, as_numbers(asked.set), as_numbers(asked.recipe)
     look = replace(LOOK, **changes)
-    train, test = draw(images, seed, 0, look), draw(2000, seed, 2, look)
+    train, test = draw(asked.images, seed, 0, look), draw(2000, seed, 2, look)
     plan = replace(ZOO["resnet18"].quick, build=small) if network == "small" else ZOO[network].quick
     plan = ZOO[network].full if network == "lenet5" else plan
     torch.manual_seed(seed)
-    model = Preprocessed(plan.build(), *train.moments())
-    fit(model, Data("generated", "", train, test.subsample(200), test), replace(plan.recipe, epochs=epochs, seed=seed))
+    net: Any = plan.build()
+    if asked.no_pooling:
+        pools = [index for index, layer in enumerate(net) if isinstance(layer, nn.MaxPool2d)]
+        net[pools[0]] = nn.Identity()
+    model = Preprocessed(net, *train.moments())
+    data = Data("generated", "", train, test.subsample(200), test)
+    fit(model, data, replace(plan.recipe, epochs=asked.epochs, seed=seed, **fields))
     half = len(real) // 2
     parts = {"first": Split(real.x[:half], real.y[:half]), "second": Split(real.x[half:], real.y[half:]), "all": real}
     shares = {name: evaluate(model, split)[1] for name, split in parts.items()}
     error = (shares["all"] * (1 - shares["all"]) / len(real)) ** 0.5
     generated = evaluate(model, test)[1]
     percent = {name: round(100 * share, 2) for name, share in (shares | {"se": error, "generated": generated}).items()}
-    return {"network": network, "images": images, "epochs": epochs, "seed": seed, **changes, **percent} | {
-        "loss": round(evaluate(model, real)[0], 3)
-    }
+    told = {"network": network, "images": asked.images, "epochs": asked.epochs, "seed": seed} | changes | fields
+    return told | {"pooling": not asked.no_pooling} | percent | {"loss": round(evaluate(model, real)[0], 3)}
+
+
+def as_numbers(pairs: list[str]) -> dict[str, Any]:
+    """Return FIELD=VALUE as a dict: whole numbers where they are written so."""
+    split = (pair.split("=") for pair in pairs)
+    return {field: int(value) if value.isdigit() else float(value) for field, value in split}
 
 
 def tell(real: Split, folds: int = 3) -> tuple[float, float]:
@@ -140,6 +153,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=67_257)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-pooling", action="store_true")
+    parser.add_argument("--recipe", action="append", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--errors", type=Path)
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     options = parser.parse_args()
@@ -150,9 +165,7 @@ def main() -> None:
     elif options.what == "tell":
         print("real or generated, told rightly: {:.1%} +- {:.1%}".format(*tell(crops(options.path))))
     else:
-        changes = {field: float(value) for field, value in (change.split("=") for change in options.set)}
-        real = crops(options.path)
-        print(json.dumps(score(real, options.network, options.images, options.epochs, options.seed, changes)))
+        print(json.dumps(score(crops(options.path), options)))
 
 
 if __name__ == "__main__":
