@@ -122,9 +122,10 @@ def test_a_signal_ends_the_processes_and_their_runs(at_work, number):
     assert not any(worker.is_running() for worker in workers)
 
 
-def test_a_process_that_is_killed_ends_the_run_in_a_line(at_work):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])  # the first as Linux does where memory ran out
+def test_a_process_that_is_killed_ends_the_run_in_a_line(at_work, number):
     workers = workers_of(at_work)
-    workers[0].kill()  # as Linux does where memory ran out
+    workers[0].send_signal(number)
     output, _ = at_work.communicate(timeout=120)
     assert at_work.returncode == 1
     [last] = [line for line in output.splitlines() if line.startswith("Error: ")]

@@ -1,6 +1,7 @@
 """Networks trained side by side, in processes of their own: two small ones keep two cores busier than one does."""
 
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -8,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from ctypes import c_byte
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
 
 import click
 import psutil
@@ -55,7 +56,7 @@ def trainings(
         yield here
         return
     context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
-    shared = Shared(context.Value("q", 0), context.Event())
+    shared = Shared(context.Value("q", 0), context.Value("b", 0, lock=False))
     pool = ProcessPoolExecutor(workers, context, begin_worker, (threads // workers, shared))
     futures: dict[str, Future] = {}
 
@@ -76,7 +77,7 @@ def trainings(
                 futures |= {each.run_name: pool.submit(train_apart, parcel, each) for each in waiting}
                 yield training
             except BaseException:
-                shared.over.set()
+                shared.over.value = 1
                 pool.shutdown(wait=False, cancel_futures=True)
                 for process in multiprocessing.active_children():
                     process.terminate()
@@ -106,7 +107,8 @@ def common_bar(waiting: Sequence[Variant], images: int, shared: "Shared") -> Ite
 
         def watch() -> None:
             while not over.wait(0.5):
-                bar.update(shared.images.value - bar.n)
+                # without the lock, which a process that is killed may hold for ever
+                bar.update(shared.images.get_obj().value - bar.n)
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
@@ -125,7 +127,7 @@ class Shared:
     """What all processes see."""
 
     images: Synchronized  # that were learnt from so far
-    over: Event  # nothing new is to begin
+    over: c_byte  # 1: nothing new is to begin
 
 
 _shared: Shared
@@ -142,11 +144,14 @@ def begin_worker(threads: int, shared: Shared) -> None:
 
 def train_apart(parcel: bytes, variant: Variant) -> tuple[dict, list[Epoch]]:
     """Train a network below the run of another process; returns its row of the table and its epochs."""
-    if _shared.over.is_set():
+    if _shared.over.value:
         raise SystemExit
     run_id, inherited, setup = pickle.loads(parcel)
-    with reach(run_id, inherited) as run:
-        trained = train_variant(run, variant, replace(setup, on_images=count))
+    try:
+        with reach(run_id, inherited) as run:
+            trained = train_variant(run, variant, replace(setup, on_images=count))
+    except (KeyboardInterrupt, SystemExit):  # a signal, and the run is ended: the pool would have it wait for more work
+        os._exit(1)
     return trained.row, trained.history
 
 
