@@ -120,6 +120,18 @@ def test_a_signal_ends_every_run_as_killed(store, number, tmp_path):
     assert runs()["child"].data.metrics == {"val_loss": 1.0}
 
 
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("no disk"), "FAILED")])
+def test_what_ends_a_run_right_after_its_creation_is_told(store, monkeypatch, error, status):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr("tracking.run.Inherited", broken)  # between mlflow's own start of the run and the block
+    with pytest.raises(type(error)), start("parent"):
+        pass
+    assert statuses() == {"parent": status}
+    assert mlflow.active_run() is None
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
 def test_a_killed_launcher_takes_the_training_with_it(store):
     program = """

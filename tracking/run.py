@@ -30,7 +30,7 @@ from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
 from tracking.patience import http_limits, patience, patient, reason_of, retry, say
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import children, connect, end_orphans, find, hush, page, run_again
+from tracking.store import active_run_ended, children, connect, end_orphans, find, hush, page, run_again, status_after
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -241,13 +241,14 @@ def start(
     hush()
     with patience(), signals_end_the_block():
         texts = {key: str(value) for key, value in (tags or {}).items()}
-        run = _parent(name, params or {}, texts, resume)
-        try:
-            with _ending(run):
-                run.params(params or {})
-                yield run
-        finally:
-            say(f"See it at {page(run.experiment, run.id)}")
+        with active_run_ended():
+            run = _parent(name, params or {}, texts, resume)
+            try:
+                with _ending(run):
+                    run.params(params or {})
+                    yield run
+            finally:
+                say(f"See it at {page(run.experiment, run.id)}")
 
 
 def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resume: str | None) -> Run:
@@ -281,10 +282,10 @@ def _ending(run: Run) -> Iterator[None]:
         run.flush()
         run.end("FINISHED" if run.failure is None else "FAILED")
     except BaseException as error:
-        killed = isinstance(error, KeyboardInterrupt | SystemExit)
-        status, why = ("KILLED", {}) if killed else ("FAILED", {"error": f"{type(error).__name__}: {error}"[:4000]})
+        status = status_after(error)
         last = {"metrics": run.flush, f"status {status}": lambda: run.end(status)}
-        if why:
+        if status == "FAILED":
+            why = {"error": f"{type(error).__name__}: {error}"[:4000]}
             last = {"error": lambda: run.tags(why)} | last
         unwritten = {}
         for what, write in last.items():
