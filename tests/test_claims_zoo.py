@@ -227,7 +227,7 @@ def trained(network, recipe, accuracy, weights="random"):
     curve = [accuracy - 0.2, accuracy - 0.1, accuracy]
     return {
         "network": network, "recipe": recipe, "val_accuracy": curve, "val_loss": [2.0, 1.0, 0.5], "val_images": 6000,
-        "test_accuracy": accuracy, "initial_weights": weights, "diverged": False,
+        "test_accuracy": accuracy, "initial_weights": weights, "diverged": False, "short": False,
     }  # fmt: skip
 
 
@@ -247,3 +247,22 @@ def test_every_claim_gets_the_runs_that_it_speaks_of():
     assert verdicts["Q4-vgg"].verdict == "refuted"
     assert verdicts["Q4-resnet18"].verdict == "not tested"  # the document began with ImageNet's weights
     assert "ImageNet weights" in verdicts["Q4-resnet18"].reason
+
+
+def test_generated_digits_have_verdicts_of_their_own():
+    setting = FULL | {"dataset": "street-digits", "preset": "quick", "changed": True}
+    accuracies = {"resnet18": (0.97, 0.971, 0.969, 0.9705, 0.9695), "resnet50": (0.94, 0.941, 0.939, 0.9405, 0.9395)}
+    runs = [trained(name, "tuned", value) for name, values in accuracies.items() for value in values]
+    runs += [trained("vgg16", "document", 0.9, "random (VGG16_Weights.IMAGENET1K_V1 not to be had)")] * 7
+    runs += [trained("vgg16", "tuned", 0.97) | {"short": True}] * 7
+
+    def judged(**more) -> dict:
+        return {verdict.claim: verdict for verdict in claims.judge_q4(runs, 0.19, setting | more)}
+
+    assert {verdict.verdict for verdict in judged().values()} == {"not tested"}  # they say nothing of SVHN
+    found = judged(generated=True)
+    assert found["Q4-depth"].verdict == "confirmed"
+    assert found["Q4-vgg"].verdict == "not tested"  # one of the two recipes was short
+    assert "-P images=14651 -P epochs=10" in found["Q4-vgg"].decision.change
+    runs[-7:] = [trained("vgg16", "tuned", 0.97)] * 7
+    assert judged(generated=True)["Q4-vgg"].verdict == "refuted"

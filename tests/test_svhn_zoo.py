@@ -26,7 +26,7 @@ from dl.recipes import ZOO
 from dl.recipes.document import ABLATION, DOCUMENT
 from dl.train import Epoch
 from entrypoints.svhn_zoo.__main__ import main
-from entrypoints.svhn_zoo.data import NOTICE
+from entrypoints.svhn_zoo.data import NOTICE, load_data
 from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.summary import Results, judge_question_4
 from entrypoints.svhn_zoo.training import Setup, Trained
@@ -148,13 +148,18 @@ def test_both_recipes_and_the_ablation_are_judged(store, root, monkeypatch):
     top = parent()
     client = MlflowClient()
     assert {item.path for item in client.list_artifacts(top.info.run_id)} >= {
-        "comparison.png", "recipes.png", "ablation.png", "claims.json", "zoo.json",
+        "comparison.png", "recipes.png", "ablation.png", "first_steps.png", "claims.json", "zoo.json",
     }  # fmt: skip
+    assert not [tag for tag in top.data.tags if tag.startswith("generated_claim.")]
     logged = mlflow.artifacts.load_dict(f"runs:/{top.info.run_id}/claims.json")
     assert [row["claim"] for row in logged] == [claim.id for claim in claims.CLAIMS.values() if claim.question == 4]
     for row in logged:
         assert top.data.tags[f"claim.{row['claim']}"] == row["verdict"]
         assert row["quote"] in top.data.tags["mlflow.note.content"]
+    watched = [
+        run for run in found if "first_steps.json" in {each.path for each in client.list_artifacts(run.info.run_id)}
+    ]
+    assert {run.data.tags["recipe"] for run in watched} == set(ABLATION)
     assert {model.name for model in client.search_registered_models()} == {"svhn-alexnet", "svhn-lenet5", "svhn-zoo"}
     assert len(client.search_model_versions("name = 'svhn-lenet5'")) == 2  # one of each recipe
 
@@ -185,8 +190,20 @@ def test_generated_digits_never_pass_for_svhn(store, tmp_path):
     assert top.data.tags["dataset"] == "street-digits"
     assert "street-digits" in top.info.run_name
     assert NOTICE in top.data.tags["mlflow.note.content"]
+    for about in ("", "generated_"):
+        logged = mlflow.artifacts.load_dict(f"runs:/{top.info.run_id}/{about}claims.json")
+        assert {f"{about}claim.{row['claim']}" for row in logged} <= set(top.data.tags)
+        assert {row["verdict"] for row in logged} == {"not tested"}
     names = {model.name for model in MlflowClient().search_registered_models()}
     assert names == {"street-digits-lenet5", "street-digits-zoo"}
+
+
+def test_who_trains_on_more_than_the_quick_presets_images_scores_on_all_of_the_test_images(monkeypatch):
+    monkeypatch.setattr("entrypoints.svhn_zoo.data.SIZES", {"full": (80, 30, 40), "quick": (50, 10, 20)})
+    options = {field.name: None for field in fields(ZooOptions)} | {"dataset": "street-digits", "preset": "quick"}
+    for images, sizes in ((0, (50, 10, 20)), (50, (50, 10, 20)), (51, (51, 30, 40))):
+        data = load_data(ZooOptions(**options | {"images": images}))
+        assert tuple(map(len, (data.train, data.val, data.test))) == sizes
 
 
 def test_what_was_trained_on_the_extra_images_is_called_so_and_judged_by_no_claim(store, tmp_path, crops, monkeypatch):

@@ -18,10 +18,13 @@ from tracking.store import children, page
 VERDICT = "claim."  # beginning of the tags that hold verdicts
 
 
-def log_verdicts(run: Run, verdicts: Sequence[dict]) -> None:
-    """Log the verdicts of a question as `claims.json` and a tag each; a dict has at least `claim` and `verdict`."""
-    run.log_json("claims.json", list(verdicts))
-    run.tags({VERDICT + row["claim"]: row["verdict"] for row in verdicts})
+def log_verdicts(run: Run, verdicts: Sequence[dict], about: str = "") -> None:
+    """Log the verdicts of a question as `claims.json` and a tag each; a dict has at least `claim` and `verdict`.
+
+    about: stands before the file's and the tags' names where the verdicts are not about the document's own data.
+    """
+    run.log_json(f"{about}claims.json", list(verdicts))
+    run.tags({about + VERDICT + row["claim"]: row["verdict"] for row in verdicts})
 
 
 @dataclass(frozen=True)

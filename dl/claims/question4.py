@@ -257,18 +257,23 @@ def judge_q4(runs: Sequence[dict], majority: float, setting: dict) -> list[Verdi
     """Judge all five claims of question 4.
 
     runs: one a network, recipe ("tuned", "document" or an arm of the ablation) and seed, with `network`, `recipe`,
-    `val_accuracy` and `val_loss` (one an epoch), `val_images`, `initial_weights`, `diverged` and, where it did not,
-    `test_accuracy`. majority: the most frequent digit's share of the test images. setting: `dataset`, `preset`,
-    `test_images`, and `changed`: were there other images or epochs than the preset's?
+    `val_accuracy` and `val_loss` (one an epoch), `val_images`, `initial_weights`, `short` (fewer images or epochs than
+    the document's), `diverged` and, where it did not, `test_accuracy`. majority: the most frequent digit's share of the
+    test images. setting: `dataset`, `preset`, `test_images`, `changed`: were there other images or epochs than the
+    preset's? With `generated` the verdicts are about generated digits, not about SVHN.
     """
 
     def of(network: str, recipe: str) -> list[dict]:
         return [run for run in runs if (run["network"], run["recipe"]) == (network, recipe)]
 
-    def started(*networks: str) -> dict:
-        """Return the setting, and whether the document's runs of these networks lacked their published weights."""
-        mine = [run for network in networks for run in of(network, "document")]
-        return setting | {"weights_missing": any(run["initial_weights"].startswith("random") for run in mine)}
+    def setting_of(*networks: str, without: str = "tuned") -> dict:
+        """Return the setting, and whether these networks' trainings lacked published weights or were short.
+
+        without: a recipe that the claim does not speak of.
+        """
+        mine = [run for run in runs if run["network"] in networks and run["recipe"] != without]
+        lacking = any(run["initial_weights"].startswith("random (") for run in mine)
+        return setting | {"weights_missing": lacking, "short": any(run["short"] for run in mine)}
 
     deep = ("resnet18", "resnet50", "resnet101")
     accuracies = {
@@ -284,9 +289,9 @@ def judge_q4(runs: Sequence[dict], majority: float, setting: dict) -> list[Verdi
         if run["recipe"] not in ("tuned", "document"):
             arms.setdefault(run["recipe"], []).append(run)
     return [
-        judge_q4_rise("Q4-lenet", of("lenet5", "document"), setting, 0.17, 0.84),
-        judge_q4_alexnet(of("alexnet", "document"), arms, majority, started("alexnet")),
-        judge_q4_vgg(of("vgg16", "document"), of("vgg16", "tuned"), started("vgg16")),
-        judge_q4_rise("Q4-resnet18", of("resnet18", "document"), started("resnet18"), 0.71, 0.91),
-        judge_q4_depth({recipe: nets for recipe, nets in accuracies.items() if nets}, started(*deep)),
+        judge_q4_rise("Q4-lenet", of("lenet5", "document"), setting_of("lenet5"), 0.17, 0.84),
+        judge_q4_alexnet(of("alexnet", "document"), arms, majority, setting_of("alexnet")),
+        judge_q4_vgg(of("vgg16", "document"), of("vgg16", "tuned"), setting_of("vgg16", without="")),
+        judge_q4_rise("Q4-resnet18", of("resnet18", "document"), setting_of("resnet18"), 0.71, 0.91),
+        judge_q4_depth({recipe: nets for recipe, nets in accuracies.items() if nets}, setting_of(*deep, without="")),
     ]

@@ -56,9 +56,9 @@ def not_tested(claim: str, reason: str, enough: str, numbers: dict | None = None
     return Verdict(claim, "not tested", reason, numbers or {}, Decision("none", enough))
 
 
-def markdown(verdicts: Iterable[Verdict]) -> str:
-    """Return the verdicts as a Markdown table, for a run's note."""
-    lines = ["| claim | the document says | verdict | because | decided by |", "|---|---|---|---|---|"]
+def markdown(verdicts: Iterable[Verdict], heading: str = "claim") -> str:
+    """Return the verdicts as a Markdown table, for a run's note; `heading` stands over the claims."""
+    lines = [f"| {heading} | the document says | verdict | because | decided by |", "|---|---|---|---|---|"]
     for v in verdicts:
         told = tell_decision(asdict(v.decision)) if v.decision else "-"
         quote, reason, test = (text.replace("|", "\\|") for text in (CLAIMS[v.claim].quote, v.reason, told))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dl.plots import COLOURS, figure, log_axis, percent, style, tidy
+from dl.probe import FirstSteps
 from dl.train import Epoch
 
 if TYPE_CHECKING:
@@ -198,5 +199,34 @@ def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
     curves_.xaxis.get_major_locator().set_params(integer=True)
     curves_.set_ylim(bottom=0)
     curves_.legend(frameon=False, fontsize=8)
+    fig.suptitle(title)
+    return fig
+
+
+def reach_of_signal(arms: dict[str, FirstSteps], title: str) -> Figure:
+    """Draw what was seen of the layers (down) in the first steps (across), a column an arm."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    rows = (
+        ("spread", "Signal: spread over the images", LogNorm(1e-6, 1e2), "viridis"),
+        ("dead", "Units that are zero for all images", Normalize(0, 1), "viridis_r"),
+        ("gradient", "Gradient over weights (norms)", LogNorm(1e-8, 1e1), "viridis"),
+    )
+    fig = figure(2.1 * len(arms) + 2.2, 6.4)
+    grid = fig.subplots(len(rows), len(arms), sharex=True, sharey=True, squeeze=False)
+    for line, (key, label, norm, colours) in zip(grid, rows, strict=True):
+        for axes, (name, seen) in zip(line, arms.items(), strict=True):
+            values = np.array(getattr(seen, key)).T
+            image = axes.imshow(
+                np.maximum(values, norm.vmin or 0.0), norm=norm, cmap=colours, aspect="auto", interpolation="nearest",
+                extent=(0.5, values.shape[1] + 0.5, values.shape[0] - 0.5, -0.5),
+            )  # fmt: skip
+            axes.set_yticks(range(len(seen.layers)), seen.layers, fontsize=7)
+            if axes in grid[0]:
+                axes.set_title(name, fontsize=9)
+            if axes in grid[-1]:
+                axes.set_xlabel("step", fontsize=9)
+        line[0].set_ylabel(label, fontsize=8)
+        fig.colorbar(image, ax=list(line), aspect=12, pad=0.01)
     fig.suptitle(title)
     return fig

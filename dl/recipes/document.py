@@ -42,6 +42,7 @@ BARE = replace(DOCUMENT["alexnet"], weights=None)
 ABLATION = {
     "random weights": BARE,
     "another learning rate": replace(BARE, recipe=replace(PLAIN, lr=3e-4)),
+    "another optimiser": replace(BARE, recipe=replace(PLAIN, optimizer="sgd", nesterov=False)),
     "another initialisation": replace(BARE, build=lambda: kaiming(stock("alexnet"))),
     "another architecture": replace(BARE, build=lambda: with_batch_norm(stock("alexnet"))),
 }

@@ -7,13 +7,15 @@ from dl.data import Split
 from dl.plots import zoo as plots
 from dl.plots.live import live_page
 from dl.plots.live.zoo import switch_networks
-from dl.recipes import ZOO
+from dl.probe import FirstSteps
+from dl.recipes import ZOO, Plan
+from dl.recipes.document import DOCUMENT_IMAGES, PLAIN
 from dl.train import Epoch
 from entrypoints.svhn_zoo.data import NOTICE
 from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.training import Setup, Trained
 from entrypoints.svhn_zoo.variants import shipped_plan
-from tracking.evidence import log_verdicts
+from tracking.evidence import Evidence, log_verdicts
 from tracking.run import Run
 
 Entry = tuple[str, str]  # network and recipe, see Variant.entry
@@ -61,6 +63,11 @@ def summarise_zoo(run: Run, results: Results) -> None:
         return  # nothing was trained that could be judged
     verdicts = judge_question_4(results)
     log_verdicts(run, claims.rows(verdicts))
+    tables = [claims.markdown(verdicts)]
+    if results.setup.data.name == "street-digits":
+        verdicts = judge_question_4(results, generated=True)
+        log_verdicts(run, claims.rows(verdicts), "generated_")
+        tables.append(claims.markdown(verdicts, "claim, on generated digits"))
     said = "**No network was trained to its end.**"
     if results.done:
         best = max(results.compared.values(), key=lambda row: row["val_accuracy"])
@@ -70,7 +77,7 @@ def summarise_zoo(run: Run, results: Results) -> None:
         run.copy(best["run_id"], "errors.png", "errors.html")
         said = answer_question_4(results, best)
     warning = [f"**{NOTICE}**"] if results.setup.data.name == "street-digits" else []
-    run.note("\n\n".join([*warning, said, *results.remarks, zoo_table(rows), claims.markdown(verdicts)]))
+    run.note("\n\n".join([*warning, said, *results.remarks, zoo_table(rows), *tables]))
 
 
 def most_frequent(split: Split) -> float:
@@ -104,10 +111,18 @@ def draw_figures(run: Run, results: Results) -> None:
     if arms:
         heading = f"Why does AlexNet stick? {title}"
         run.figure("ablation.png", plots.ablation(arms, most_frequent(data.test), heading))
+        logged = {
+            arm: Evidence(run.client.get_run(row["run_id"])).read_json("first_steps.json") for arm, row in arms.items()
+        }
+        if seen := {arm: FirstSteps(**steps) for arm, steps in logged.items() if isinstance(steps, dict)}:
+            run.figure("first_steps.png", plots.reach_of_signal(seen, f"AlexNet's first steps. {title}"))
 
 
-def judge_question_4(results: Results) -> list[claims.Verdict]:
-    """Judge the document's five claims by what was trained; what found no room in memory says nothing of them."""
+def judge_question_4(results: Results, generated: bool = False) -> list[claims.Verdict]:
+    """Judge the document's five claims by what was trained; what found no room in memory says nothing of them.
+
+    generated: as claims about generated digits.
+    """
     data, preset = results.setup.data, results.options.preset
     ended = [
         (entry, each)
@@ -122,6 +137,7 @@ def judge_question_4(results: Results) -> list[claims.Verdict]:
             "val_accuracy": [epoch.val_accuracy for epoch in each.history],
             "val_loss": [epoch.val_loss for epoch in each.history],
             "val_images": len(data.val),
+            "short": is_short(each.variant.plan),
             "diverged": each.failed,
             **{key: each.row[key] for key in ("test_accuracy", "initial_weights") if key in each.row},
         }
@@ -130,7 +146,13 @@ def judge_question_4(results: Results) -> list[claims.Verdict]:
     plans = [(each.variant.plan, shipped_plan(*entry, preset, each.variant.seed)) for entry, each in ended]
     changed = any((p.images, p.recipe.epochs) != (q.images, q.recipe.epochs) for p, q in plans)
     setting = {"dataset": data.name, "preset": preset, "test_images": len(data.test), "changed": changed}
+    setting["generated"] = generated
     return claims.judge_q4(runs, most_frequent(data.test), setting)
+
+
+def is_short(plan: Plan) -> bool:
+    """Return whether a plan trains on fewer images, or for fewer epochs, than the document did."""
+    return (plan.images or DOCUMENT_IMAGES) < DOCUMENT_IMAGES or plan.recipe.epochs < PLAIN.epochs
 
 
 def answer_question_4(results: Results, best: dict) -> str:

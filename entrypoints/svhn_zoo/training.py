@@ -1,6 +1,7 @@
 """One network: trained in a child run, scored once on the test images, and registered."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dl.models import Preprocessed, flops, parameters
 from dl.plots import zoo as plots
 from dl.plots.live import live_page
 from dl.plots.live.zoo import hover_mistakes
+from dl.probe import first_steps
 from dl.recipes import ZOO
 from dl.train import DivergedError, Epoch, fit
 from entrypoints.svhn_zoo.data import NOTICE
@@ -131,7 +133,15 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
     an_epoch = len(data.train) // recipe.batch_size * recipe.batch_size
     seen = 0  # images: a bar counts only where a terminal shows it
     hidden = True if setup.on_images else None  # None: where there is no terminal
-    with tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=hidden) as bar:
+    probe = first_steps(model.net) if trained.variant.is_ablation else nullcontext(lambda: None)
+    with (
+        probe as watched,
+        tqdm(total=recipe.epochs * an_epoch, desc=row["network"], unit="img", unit_scale=True, disable=hidden) as bar,
+    ):
+
+        def log_first_steps() -> None:
+            if steps := watched():
+                child.log_json("first_steps.json", asdict(steps))
 
         def step(images: int) -> None:
             nonlocal seen
@@ -151,6 +161,8 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
                 step(unseen)
             else:
                 sheets.log(model, epoch)
+                if epoch.index == 1:
+                    log_first_steps()
             bar.set_postfix(loss=f"{epoch.train_loss:.3f}", val=f"{epoch.val_accuracy:.1%}")
 
         try:
@@ -160,6 +172,8 @@ def fit_logged(child: Run, trained: Trained, model: Preprocessed, setup: Setup) 
             row["error"] = f"out of memory with batches of {recipe.batch_size}, and with parts of them"
         except DivergedError as error:
             row |= {"error": str(error), "diverged": True}
+            if not trained.history:
+                log_first_steps()
             child.log_json("result.json", trained.result())
             trained.checkpoints.remove()
 

@@ -1,0 +1,73 @@
+"""What is told of a network's first steps is so, and to look changes nothing."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from dl.data import Data
+from dl.data.split import Split
+from dl.models import Preprocessed
+from dl.models.lenet import lenet5
+from dl.probe import first_steps
+from dl.train import Recipe, fit
+
+RECIPE = Recipe(epochs=2, batch_size=16, optimizer="adam", lr=1e-3)
+
+
+def chain() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 5), nn.ReLU(), nn.Linear(5, 10)
+    )
+
+
+def crops(n: int, seed: int = 0) -> Split:
+    generator = torch.Generator().manual_seed(seed)
+    return Split(
+        torch.randint(0, 256, (n, 3, 32, 32), generator=generator, dtype=torch.uint8),
+        torch.randint(0, 10, (n,), generator=generator),
+    )
+
+
+def test_a_step_is_told_as_computed_by_hand():
+    net, x, y = chain(), torch.randn(16, 3, 8, 8), torch.arange(16) % 10
+    with torch.no_grad():
+        net[0].weight[1], net[0].bias[1] = 0, -1  # one of four channels is dead
+    with first_steps(net) as seen:
+        assert seen() is None
+        cross_entropy(net(x), y).backward()
+    found = seen()
+    assert found.layers == ["conv1", "fc2", "fc3"]
+    rectified = net[1](net[0](x)).flatten(1)
+    expected = [rectified, net[:5](x), net(x)]
+    assert found.spread[0] == pytest.approx([units.std(0).pow(2).mean().sqrt().item() for units in expected])
+    assert found.dead[0] == pytest.approx([*((units == 0).all(0).float().mean().item() for units in expected[:2]), 0])
+    assert found.dead[0][0] >= 0.25
+    assert found.gradient[0] == pytest.approx(
+        [(net[i].weight.grad.norm() / net[i].weight.norm()).item() for i in (0, 3, 5)]
+    )
+
+
+def test_to_look_changes_nothing_and_ends_in_time():
+    data = Data("noise", "", crops(64), crops(16, 1), crops(16, 2))
+    plain, watched = (Preprocessed(lenet5(), 128.0, 64.0) for _ in range(2))
+    watched.load_state_dict(plain.state_dict())
+    fit(plain, data, RECIPE)
+    with first_steps(watched.net, steps=3) as seen:
+        fit(watched, data, RECIPE)
+    for mine, theirs in zip(plain.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    found = seen()
+    assert [len(part) for part in (found.spread, found.dead, found.gradient)] == [3, 3, 3]  # of eight; validation: none
+    before = len(found.spread)
+    watched.train()(data.val.x)
+    assert len(seen().spread) == before
+    assert not any(module._forward_hooks for module in watched.modules())
+
+
+def test_a_network_whose_layers_share_a_rectifier_is_refused():
+    shared = nn.ReLU()
+    net = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared, nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="3 layers, but 1 ReLUs"), first_steps(net):
+        pass
