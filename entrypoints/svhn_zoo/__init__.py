@@ -26,6 +26,7 @@ QUESTION_4 = Question(
             {
                 "recipes.png": "Each network by the document's recipe and by ours.",
                 "ablation.png": "Why does AlexNet stick? The document's recipe with one thing changed at a time.",
+                "first_steps.png": "How far signal and gradient reach in AlexNet's first steps, layer by layer.",
             },
         ),
     ),
