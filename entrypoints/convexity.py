@@ -5,7 +5,7 @@
 asks it of cross-entropy and squared error as functions of the probability, of the logit, of the weights of logistic and
 linear regression, and of the weights of networks with one hidden layer. hyperopt searches each of the 16 cells for a
 witness of non-convexity, gradient ascent polishes it, interval arithmetic proves it; Hessian spectra are taken beside.
-Judges the document's three claims. About a minute on two cores.
+Judges the document's three claims. Half a minute on two cores.
 
 Expected: convex are cross-entropy in p, in the logit and in logistic weights, squared error in p and in linear
 regression; nothing else is.

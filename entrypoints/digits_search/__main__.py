@@ -10,8 +10,8 @@ trial, on this machine's cores or on the cluster that RAY_ADDRESS names.
 
     mlflow run . -e digits_search -P exhaustive=True --env-manager uv
 
-trains all 1,400 on three splits instead (some four minutes each on two cores), and says which of them cannot be told
-from the best, where table 2 ranks, and how much any search leaves on the table.
+trains all 1,400 on three splits instead (eleven minutes on two cores), and says which of them cannot be told from the
+best, where table 2 ranks, and how much any search leaves on the table.
 
 The artifact `grid.npz` of each repeat: h1, h2 (int64), lr, dropout (float64), activation (str), all (1400,), and
 train_loss, val_loss, val_accuracy (float32, (1400, epochs)).

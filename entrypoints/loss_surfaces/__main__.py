@@ -6,7 +6,7 @@ draws both loss surfaces (over label and probability, over the logit, over two w
 their gradients in the corners, and races the losses by gradient descent and SGD, from three kinds of start, on three
 data sets, each loss with its own best learning rate (hyperopt's TPE, every trial a child run). It judges the document's
 four claims and registers `logistic-ce` and `logistic-mse`. Apart from the claims, softmax regression on the ten digits
-runs the same races. About two minutes on two cores.
+runs the same races. About three minutes on two cores.
 """
 
 import click

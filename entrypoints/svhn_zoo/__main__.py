@@ -3,10 +3,10 @@
     mlflow run . -e svhn_zoo --env-manager uv
 
 trains LeNet-5, AlexNet, VGG-16, ResNet-18, -50 and -101, each in a child run with its curves, confusion matrix and most
-confident errors, and registers every network with its preprocessing. On a GPU: all images, ten epochs. On a CPU: a
-subset, about six minutes on two cores, where two networks train at a time (OMP_NUM_THREADS=1: one). Without SVHN's
-files, and without a way to download them, it trains on generated street digits and says so. Its first line names
-device, threads, precision, data set and tracking store.
+confident errors, and registers every network with its preprocessing. On an NVIDIA GPU: all images, ten epochs.
+Elsewhere: a subset, three to six minutes on two cores, where two networks train at a time (OMP_NUM_THREADS=1: one).
+Without SVHN's files, and without a way to download them, it trains on generated street digits and says so. Its first
+line names device, threads, precision, data set and tracking store.
 
 A run that was killed goes on with `-P resume=RUN_ID`, in the same runs, and ends as if it had not been. Every epoch
 leaves a checkpoint in `checkpoints/RUN_ID/`, on the local disk, as to an artifact store it would be hundreds of
