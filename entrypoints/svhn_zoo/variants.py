@@ -70,8 +70,12 @@ class Variant:
 def choose_variants(options: ZooOptions) -> list[Variant]:
     """Return all that is to be trained, seeds of an entry side by side.
 
-    Raises ValueError where `options.images` are fewer than one batch.
+    Raises ValueError where `options.images` are fewer than one batch, or the document has no recipe for a network.
     """
+    if options.recipe != "tuned" and (others := [name for name in options.networks if name not in DOCUMENT]):
+        raise ValueError(
+            f"--recipe {options.recipe}: the document has none for {', '.join(others)}: leave --models to its six"
+        )
     found = []
     for network in options.networks:
         recipes = {"tuned": ["tuned"], "document": ["document"], "both": ["document", "tuned"]}[options.recipe]
