@@ -26,11 +26,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
-from tracking.errors import StoreError
+from tracking.endings import active_run_ended, ending, orphans_ended
 from tracking.metrics import Outbox, as_metrics, logged_steps
-from tracking.patience import http_limits, patience, patient, reason_of, retry, say
+from tracking.patience import http_limits, patience, patient, retry, say
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import active_run_ended, children, connect, end_orphans, find, hush, page, run_again, status_after
+from tracking.store import children, connect, end_orphans, find, hush, page, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,7 +156,7 @@ class Run:
         record = run_again(self.client, earlier) if earlier else self._create(name, tags or {})
         inherited = Inherited({**self.inherited.params, **(params or {})}, {**self.inherited.tags, **(tags or {})})
         child = Run(self._impatient, record, inherited, reopened=earlier is not None)
-        with _ending(child):
+        with ending(child):
             child.params(inherited.params)
             yield child
 
@@ -244,7 +244,9 @@ def start(
         with active_run_ended():
             run = _parent(name, params or {}, texts, resume)
             try:
-                with _ending(run):
+                with orphans_ended(run.client, run.id), ending(run):
+                    if resume:  # in here: from now on it is RUNNING
+                        run_again(run.client, run.client.get_run(run.id))
                     run.params(params or {})
                     yield run
             finally:
@@ -261,7 +263,6 @@ def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resum
         if fresh:
             client.set_tag(fresh, "mlflow.note.content", f"Resumes run `{resume}`: see there.")
             client.set_tag(fresh, "resumes", resume)
-        run_again(client, record)
         end_orphans(client, record)
     else:
         # with its tags from the first moment: a process that dies in the next is known by them
@@ -272,27 +273,3 @@ def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resum
     record = client.get_run(record.info.run_id)
     source = {key: value for key, value in record.data.tags.items() if key.startswith(SOURCE_TAGS)}
     return Run(impatient, record, Inherited(params, source | tags), reopened=bool(resume))
-
-
-@contextmanager
-def _ending(run: Run) -> Iterator[None]:
-    """End `run` with the status that its block earned, after its last metric has arrived."""
-    try:
-        yield
-        run.flush()
-        run.end("FINISHED" if run.failure is None else "FAILED")
-    except BaseException as error:
-        status = status_after(error)
-        last = {"metrics": run.flush, f"status {status}": lambda: run.end(status)}
-        if status == "FAILED":
-            why = {"error": f"{type(error).__name__}: {error}"[:4000]}
-            last = {"error": lambda: run.tags(why)} | last
-        unwritten = {}
-        for what, write in last.items():
-            try:
-                write()
-            except (MlflowException, StoreError) as reason:  # which must not take the place of `error`
-                unwritten[what] = reason_of(reason)
-        if unwritten:
-            say(f"Not written to run {run.name} ({run.id}): {', '.join(unwritten)}. {list(unwritten.values())[-1]}")
-        raise
