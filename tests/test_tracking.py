@@ -91,6 +91,18 @@ def test_finished_children_in_bulk(store):
     assert len(MlflowClient().get_metric_history(trials[0].info.run_id, "val_loss")) == 30
 
 
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_a_note_is_whole_or_says_where_it_is(store, rows):
+    note = "\n".join(["| a | b |", "|---|---|", *[f"| row {number} | 0.123 |" for number in range(rows)]])
+    with start("parent") as run:
+        run.note(note)
+    shown, _, rest = runs()["parent"].data.tags["mlflow.note.content"].partition("\n\n")
+    assert note == shown or (note.startswith(shown + "\n") and "`note.md`" in rest)  # whole rows
+    if rest:
+        assert mlflow.artifacts.load_text(f"runs:/{run.id}/note.md") == note
+    assert bool(rest) == (rows == 1000)
+
+
 def test_data_sets_are_told_apart(store):
     with start("parent") as run:
         run.dataset("digits-train", "sklearn", "abc", 1797, "train")

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
+LONGEST = 8000  # characters of a tag, and so of a note: MLflow cuts off what is behind them
+REST = "\n\n*Cut off here: all of it is in the artifact `note.md`.*"
 SOURCE_TAGS = ("mlflow.source.", "mlflow.user", "mlflow.project.")  # who and what code: same for children
 
 
@@ -130,7 +132,10 @@ class Run:
                     self.file(self.client.download_artifacts(run_id, path, folder))
 
     def note(self, markdown: str) -> None:
-        """Write the description that the UI shows on top of the run."""
+        """Write the description that the UI shows on top of the run; one too long for that is whole in `note.md`."""
+        if len(markdown) > LONGEST:
+            self.text("note.md", markdown)
+            markdown = markdown[: LONGEST - len(REST)].rpartition("\n")[0] + REST
         self.tags({"mlflow.note.content": markdown})
 
     def dataset(self, name: str, source: str, digest: str, rows: int, context: str) -> None:
