@@ -103,6 +103,15 @@ def test_a_note_is_whole_or_says_where_it_is(store, rows):
     assert bool(rest) == (rows == 1000)
 
 
+@pytest.mark.parametrize("name", ["MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"])
+def test_a_run_that_cannot_be_started_is_one_clear_line(store, monkeypatch, name):
+    monkeypatch.setenv(name, "404")
+    with pytest.raises(StoreError, match=r"no run can be started on .*404") as caught, start("parent"):
+        pass
+    assert "\n" not in str(caught.value)
+    assert statuses() == {}
+
+
 def test_data_sets_are_told_apart(store):
     with start("parent") as run:
         run.dataset("digits-train", "sklearn", "abc", 1797, "train")

@@ -27,8 +27,9 @@ from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
 from tracking.endings import active_run_ended, ending, orphans_ended
+from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
-from tracking.patience import http_limits, patience, patient, retry, say
+from tracking.patience import http_limits, patience, patient, reason_of, retry, say, shown_uri
 from tracking.signals import end_with_the_launcher, signals_end_the_block
 from tracking.store import children, connect, end_orphans, find, hush, page, run_again
 
@@ -271,7 +272,10 @@ def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resum
         end_orphans(client, record)
     else:
         # with its tags from the first moment: a process that dies in the next is known by them
-        record = mlflow.start_run(run_name=None if fresh else name, tags=tags)
+        try:
+            record = mlflow.start_run(run_name=None if fresh else name, tags=tags)
+        except MlflowException as error:  # MLFLOW_RUN_ID, or MLFLOW_EXPERIMENT_ID, names what is not there
+            raise StoreError(f"no run can be started on {shown_uri()}: {reason_of(error)}") from error
     os.environ.pop("MLFLOW_RUN_ID", None)  # a worker process would write into this run
     named = {"mlflow.runName": name, **tags}
     client.log_batch(record.info.run_id, tags=[RunTag(key, value) for key, value in named.items()])
