@@ -121,6 +121,12 @@ with lock(Path({folder!r})):
     assert not Path(folder).exists()
 
 
+def test_a_folder_that_cannot_be_written_is_said_in_a_line(tmp_path):
+    Path(tmp_path, "checkpoints").touch()  # where a folder should be; another machine's path fails alike
+    with pytest.raises(ResumeError, match="which cannot be written here"), lock(tmp_path / "checkpoints" / "123"):
+        pass
+
+
 def test_the_zoos_search_is_raised_the_same_way(store, root, monkeypatch):
     monkeypatch.setattr("entrypoints.svhn_zoo.side_by_side.train_variant", stop)
     zoo("--models", "lenet5", "--data-dir", str(root), "--epochs", "1", "--search", "1")

@@ -12,6 +12,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import mlflow
@@ -355,3 +356,23 @@ def test_the_admins_password_is_wanted_once(team, postgres):
 )
 def test_host_patterns(names, header, inside):
     assert is_allowed_host_header(serve.host_patterns(names), header) == inside
+
+
+def test_the_server_is_found_although_the_environment_names_a_proxy(monkeypatch, tmp_path):
+    class Healthy(SimpleHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody is there
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(serve, "START_SECONDS", 20)
+    sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
+        try:
+            assert serve.wait_until_healthy(sleeping, "127.0.0.1", server.server_port)
+        finally:
+            server.shutdown()
+            sleeping.kill()
+            sleeping.wait()

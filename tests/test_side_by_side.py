@@ -15,6 +15,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from dl.data.split import Data, Split
 from dl.recipes import ZOO
 from entrypoints.svhn_zoo import side_by_side
 from entrypoints.svhn_zoo.side_by_side import pick_workers
@@ -152,6 +153,27 @@ def test_a_run_goes_on_in_processes_behind_its_checkpoints(store, root, monkeypa
     assert children()["lenet5"].info.run_id == began
     assert len(MlflowClient().get_metric_history(began, "val_loss")) == 2  # not once more
     assert parent().info.status == "FINISHED"
+
+
+def threads_here(parcel: bytes, variant: Variant) -> tuple[dict, list]:
+    return {"threads": torch.get_num_threads()}, []
+
+
+def test_the_last_network_of_a_resumed_run_has_the_threads_that_it_had_beside_the_others(monkeypatch, tmp_path):
+    """With others its numbers would differ."""
+
+    class Resumed:
+        id, inherited = "id", None
+
+        def result(self, name: str, path: str) -> dict | None:
+            return None if name.startswith("ResNet-18") else {"row": {}, "history": []}
+
+    noise = Split(torch.zeros(64, 3, 32, 32, dtype=torch.uint8), torch.arange(64) % 10)
+    setup = Setup(Data("street-digits", "", noise, noise, noise), torch.device("cpu"), tmp_path)
+    variants = [Variant(name, "tuned", shipped_plan(name, "tuned", "quick", 0)) for name in ("lenet5", "resnet18")]
+    monkeypatch.setattr(side_by_side, "train_apart", threads_here)
+    with threads(2), side_by_side.trainings(Resumed(), variants, setup, 2) as training:
+        assert training(variants[1]).row == {"threads": 1}
 
 
 def test_one_at_a_time_on_a_gpu_with_long_recipes_with_the_documents_or_where_memory_is_short(monkeypatch):

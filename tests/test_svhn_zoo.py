@@ -376,7 +376,7 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
     def judged(epochs: int, **row) -> claims.Verdict:
         plan = shipped_plan("lenet5", "document", "full", 0)
         plan = replace(plan, recipe=replace(plan.recipe, epochs=epochs or plan.recipe.epochs))
-        row = {"initial_weights": "random"} | row
+        row = {"initial_weights": "random", "images": 14_651} | row
         variant, checkpoints = Variant("lenet5", "document", plan), Checkpoints("none")
         trained = [
             Trained(variant, checkpoints, row, [epoch(1, 0.17 + seed / 1000), epoch(2, 0.84 - seed / 1000)])
@@ -390,6 +390,20 @@ def test_a_network_that_diverged_is_evidence_and_other_epochs_than_the_presets_a
     assert judged(0, error="loss nan", diverged=True).verdict == "refuted"
     assert "was not run" in judged(0, error="out of memory").reason
     assert judged(2, test_accuracy=0.84).verdict == "not tested"
+
+
+@pytest.mark.parametrize(("images", "verdict"), [(12_000, "not tested"), (14_651, "refuted")])
+def test_what_had_fewer_images_than_the_document_says_nothing_of_its_claims_on_generated_digits(images, verdict):
+    blank = Split(torch.zeros(images, 3, 32, 32, dtype=torch.uint8), torch.zeros(images).long())
+    setup = Setup(Data("street-digits", "", blank, blank, blank), torch.device("cpu"), Path())
+    variant = Variant("lenet5", "document", shipped_plan("lenet5", "document", "quick", 0))
+    trained = Trained(variant, Checkpoints("none"))
+    model, weights = variant.plan.prepare(setup.data)
+    trained.describe(setup.of(variant), model, weights)
+    trained.row |= {"error": "loss nan", "diverged": True}  # a counterexample, where it counts
+    options = ZooOptions(preset="quick", **{f.name: None for f in fields(ZooOptions) if f.name != "preset"})
+    verdicts = judge_question_4(Results(options, setup, {variant.entry: [trained]}), generated=True)
+    assert {v.claim: v.verdict for v in verdicts}["Q4-lenet"] == verdict
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
+import tracking.run
 from tracking.errors import StoreError
 from tracking.run import start
 
@@ -89,6 +91,27 @@ def test_finished_children_in_bulk(store):
     assert len(MlflowClient().get_metric_history(trials[0].info.run_id, "val_loss")) == 30
 
 
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_a_note_is_whole_or_says_where_it_is(store, rows):
+    note = "\n".join(["| a | b |", "|---|---|", *[f"| row {number} | 0.123 |" for number in range(rows)]])
+    with start("parent") as run:
+        run.note(note)
+    shown, _, rest = runs()["parent"].data.tags["mlflow.note.content"].partition("\n\n")
+    assert note == shown or (note.startswith(shown + "\n") and "`note.md`" in rest)  # whole rows
+    if rest:
+        assert mlflow.artifacts.load_text(f"runs:/{run.id}/note.md") == note
+    assert bool(rest) == (rows == 1000)
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID"])
+def test_a_run_that_cannot_be_started_is_one_clear_line(store, monkeypatch, name):
+    monkeypatch.setenv(name, "404")
+    with pytest.raises(StoreError, match=r"no run can be started on .*404") as caught, start("parent"):
+        pass
+    assert "\n" not in str(caught.value)
+    assert statuses() == {}
+
+
 def test_data_sets_are_told_apart(store):
     with start("parent") as run:
         run.dataset("digits-train", "sklearn", "abc", 1797, "train")
@@ -130,6 +153,43 @@ def test_what_ends_a_run_right_after_its_creation_is_told(store, monkeypatch, er
         pass
     assert statuses() == {"parent": status}
     assert mlflow.active_run() is None
+
+
+@pytest.mark.parametrize("open_child", [
+    lambda run: run.child("child").__enter__(), lambda run: run.record("child", {}, {}, [(1, {"val_loss": 1.0})]),
+])  # fmt: skip
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt(), "KILLED"), (OSError("no disk"), "FAILED")])
+def test_a_child_that_is_created_and_no_more_is_ended_with_its_parent(store, monkeypatch, open_child, error, status):
+    create = MlflowClient.create_run
+
+    def broken(self, experiment, *about):
+        create(self, experiment, *about)
+        raise error
+
+    with suppress(type(error)), start("parent") as run:
+        monkeypatch.setattr(MlflowClient, "create_run", broken)
+        open_child(run)
+    assert statuses() == {"parent": status, "child": "KILLED"}
+
+
+@pytest.mark.parametrize("step", ["end_orphans", "logged_steps", "run_again"])
+def test_a_signal_while_a_run_is_opened_again_leaves_none_running(store, monkeypatch, step):
+    with start("parent") as run, run.child("child") as child:
+        child.metrics({"val_loss": 1.0}, 1)
+        run.fail("why")
+    done = getattr(tracking.run, step)
+    for name in ("parent", "child"):
+
+        def interrupted(client, record, name=name):
+            result = done(client, record)
+            if record.info.run_name == name:
+                raise KeyboardInterrupt
+            return result
+
+        monkeypatch.setattr(tracking.run, step, interrupted)
+        with suppress(KeyboardInterrupt), start("parent", resume=run.id) as again, again.child("child"):
+            pass
+        assert "RUNNING" not in statuses().values()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")

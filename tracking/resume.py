@@ -155,15 +155,20 @@ def rename_children(run: Run, names: Mapping[str, str]) -> None:
 def lock(folder: Path) -> Iterator[None]:
     """Keep other processes out of the run of this `folder`; the lock ends with this process, however that ends.
 
-    Raises ResumeError where another process is in it: two that write to the same runs would double everything. A
-    folder that is empty in the end goes.
+    Raises ResumeError where another process is in it: two that write to the same runs would double everything; and
+    where the folder, which may be another machine's, cannot be written. A folder that is empty in the end goes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     held = FileLock(folder / "lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         held.acquire(timeout=0)
     except Timeout as error:
         raise ResumeError(f"run {folder.name} is still going on in another process: end that first") from error
+    except OSError as error:
+        raise ResumeError(
+            f"run {folder.name} keeps its checkpoints in {folder.parent}, which cannot be written here "
+            f"({error.strerror or error})"
+        ) from error
     try:
         yield
     finally:

@@ -26,16 +26,19 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 from mlflow.entities import Run as Record
 from mlflow.exceptions import MlflowException
 
+from tracking.endings import active_run_ended, ending, orphans_ended
 from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
-from tracking.patience import http_limits, patience, patient, reason_of, retry, say
+from tracking.patience import http_limits, patience, patient, reason_of, retry, say, shown_uri
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import active_run_ended, children, connect, end_orphans, find, hush, page, run_again, status_after
+from tracking.store import children, connect, end_orphans, find, hush, page, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
+LONGEST = 8000  # characters of a tag, and so of a note: MLflow cuts off what is behind them
+REST = "\n\n*Cut off here: all of it is in the artifact `note.md`.*"
 SOURCE_TAGS = ("mlflow.source.", "mlflow.user", "mlflow.project.")  # who and what code: same for children
 
 
@@ -130,7 +133,10 @@ class Run:
                     self.file(self.client.download_artifacts(run_id, path, folder))
 
     def note(self, markdown: str) -> None:
-        """Write the description that the UI shows on top of the run."""
+        """Write the description that the UI shows on top of the run; one too long for that is whole in `note.md`."""
+        if len(markdown) > LONGEST:
+            self.text("note.md", markdown)
+            markdown = markdown[: LONGEST - len(REST)].rpartition("\n")[0] + REST
         self.tags({"mlflow.note.content": markdown})
 
     def dataset(self, name: str, source: str, digest: str, rows: int, context: str) -> None:
@@ -156,7 +162,7 @@ class Run:
         record = run_again(self.client, earlier) if earlier else self._create(name, tags or {})
         inherited = Inherited({**self.inherited.params, **(params or {})}, {**self.inherited.tags, **(tags or {})})
         child = Run(self._impatient, record, inherited, reopened=earlier is not None)
-        with _ending(child):
+        with ending(child):
             child.params(inherited.params)
             yield child
 
@@ -244,7 +250,9 @@ def start(
         with active_run_ended():
             run = _parent(name, params or {}, texts, resume)
             try:
-                with _ending(run):
+                with orphans_ended(run.client, run.id), ending(run):
+                    if resume:  # in here: from now on it is RUNNING
+                        run_again(run.client, run.client.get_run(run.id))
                     run.params(params or {})
                     yield run
             finally:
@@ -261,38 +269,16 @@ def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resum
         if fresh:
             client.set_tag(fresh, "mlflow.note.content", f"Resumes run `{resume}`: see there.")
             client.set_tag(fresh, "resumes", resume)
-        run_again(client, record)
         end_orphans(client, record)
     else:
         # with its tags from the first moment: a process that dies in the next is known by them
-        record = mlflow.start_run(run_name=None if fresh else name, tags=tags)
+        try:
+            record = mlflow.start_run(run_name=None if fresh else name, tags=tags)
+        except MlflowException as error:  # MLFLOW_RUN_ID, or MLFLOW_EXPERIMENT_ID, names what is not there
+            raise StoreError(f"no run can be started on {shown_uri()}: {reason_of(error)}") from error
     os.environ.pop("MLFLOW_RUN_ID", None)  # a worker process would write into this run
     named = {"mlflow.runName": name, **tags}
     client.log_batch(record.info.run_id, tags=[RunTag(key, value) for key, value in named.items()])
     record = client.get_run(record.info.run_id)
     source = {key: value for key, value in record.data.tags.items() if key.startswith(SOURCE_TAGS)}
     return Run(impatient, record, Inherited(params, source | tags), reopened=bool(resume))
-
-
-@contextmanager
-def _ending(run: Run) -> Iterator[None]:
-    """End `run` with the status that its block earned, after its last metric has arrived."""
-    try:
-        yield
-        run.flush()
-        run.end("FINISHED" if run.failure is None else "FAILED")
-    except BaseException as error:
-        status = status_after(error)
-        last = {"metrics": run.flush, f"status {status}": lambda: run.end(status)}
-        if status == "FAILED":
-            why = {"error": f"{type(error).__name__}: {error}"[:4000]}
-            last = {"error": lambda: run.tags(why)} | last
-        unwritten = {}
-        for what, write in last.items():
-            try:
-                write()
-            except (MlflowException, StoreError) as reason:  # which must not take the place of `error`
-                unwritten[what] = reason_of(reason)
-        if unwritten:
-            say(f"Not written to run {run.name} ({run.id}): {', '.join(unwritten)}. {list(unwritten.values())[-1]}")
-        raise

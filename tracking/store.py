@@ -2,8 +2,6 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 
 import mlflow
 from mlflow import MlflowClient
@@ -87,27 +85,6 @@ def end_killed(client: MlflowClient, record: Record) -> None:
     if record.info.status == "RUNNING":
         end_orphans(client, record)
         client.set_terminated(record.info.run_id, "KILLED")
-
-
-def status_after(error: BaseException) -> str:
-    """Return the status of a run whose block this has ended: a signal has killed it."""
-    return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-
-
-@contextmanager
-def active_run_ended() -> Iterator[None]:
-    """End the run that the block has made MLflow's active one, where an error ends the block and nothing else ends it.
-
-    Such as a signal's, in the moment after the run was created: mlflow by itself ends it FINISHED at exit.
-    """
-    before = mlflow.active_run()
-    try:
-        yield
-    except BaseException as error:
-        if mlflow.active_run() not in (None, before):
-            with suppress(MlflowException):
-                mlflow.end_run(status_after(error))
-        raise
 
 
 def run_again(client: MlflowClient, record: Record) -> Record:

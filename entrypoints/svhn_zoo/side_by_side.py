@@ -52,7 +52,7 @@ def trainings(
     """
     waiting = [each for each in variants if not run.result(each.run_name, "result.json")]
     here = partial(train_variant, run, setup=setup)
-    if workers == 1 or len(waiting) < 2:
+    if workers == 1 or not waiting:  # one that a resumed run has left keeps its threads: other ones, other numbers
         yield here
         return
     context, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()

@@ -8,7 +8,7 @@ from dl.plots import zoo as plots
 from dl.plots.live import live_page
 from dl.plots.live.zoo import switch_networks
 from dl.probe import FirstSteps
-from dl.recipes import ZOO, Plan
+from dl.recipes import ZOO
 from dl.recipes.document import DOCUMENT_IMAGES, PLAIN
 from dl.train import Epoch
 from entrypoints.svhn_zoo.data import NOTICE
@@ -137,7 +137,7 @@ def judge_question_4(results: Results, generated: bool = False) -> list[claims.V
             "val_accuracy": [epoch.val_accuracy for epoch in each.history],
             "val_loss": [epoch.val_loss for epoch in each.history],
             "val_images": len(data.val),
-            "short": is_short(each.variant.plan),
+            "short": is_short(each),
             "diverged": each.failed,
             **{key: each.row[key] for key in ("test_accuracy", "initial_weights") if key in each.row},
         }
@@ -150,9 +150,9 @@ def judge_question_4(results: Results, generated: bool = False) -> list[claims.V
     return claims.judge_q4(runs, most_frequent(data.test), setting)
 
 
-def is_short(plan: Plan) -> bool:
-    """Return whether a plan trains on fewer images, or for fewer epochs, than the document did."""
-    return (plan.images or DOCUMENT_IMAGES) < DOCUMENT_IMAGES or plan.recipe.epochs < PLAIN.epochs
+def is_short(trained: Trained) -> bool:
+    """Return whether a training had fewer images, or fewer epochs, than the document's."""
+    return trained.row["images"] < DOCUMENT_IMAGES or trained.variant.plan.recipe.epochs < PLAIN.epochs
 
 
 def answer_question_4(results: Results, best: dict) -> str:
