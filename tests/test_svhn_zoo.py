@@ -421,6 +421,14 @@ def test_a_run_that_cannot_go_on_is_refused_in_a_line(store, tags, message):
     assert "no run 'nothing'" in zoo("--resume", "nothing").output
 
 
+def test_a_network_that_the_document_has_not_is_refused_by_its_recipe(store, root, monkeypatch):
+    monkeypatch.setitem(ZOO, "mine", ZOO["lenet5"])
+    for recipe in ("document", "both"):
+        result = zoo("--models", "lenet5,mine", "--data-dir", str(root), "--recipe", recipe)
+        assert result.exit_code == 2
+        assert f"--recipe {recipe}: the document has none for mine" in result.output.splitlines()[-1]
+
+
 def test_more_images_than_there_are_is_refused(store, root):
     result = zoo("--models", "lenet5", "--data-dir", str(root), "--images", "100000")
     assert result.exit_code == 2

@@ -267,3 +267,11 @@ def test_a_tracking_server_that_is_not_there_is_one_clear_line_at_once(store, ad
     assert "\n" not in message
     assert "secret" not in message
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+def test_an_experiment_whose_files_go_through_a_server_is_refused_without_it(store, monkeypatch):
+    experiment = MlflowClient().create_experiment("served", artifact_location="mlflow-artifacts:/1")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    with pytest.raises(StoreError, match="set MLFLOW_TRACKING_URI to its address"), start("parent"):
+        pass
+    assert statuses() == {"parent": "FAILED"}

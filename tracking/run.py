@@ -31,7 +31,7 @@ from tracking.errors import StoreError
 from tracking.metrics import Outbox, as_metrics, logged_steps
 from tracking.patience import http_limits, patience, patient, reason_of, retry, say, shown_uri
 from tracking.signals import end_with_the_launcher, signals_end_the_block
-from tracking.store import children, connect, end_orphans, find, hush, page, run_again
+from tracking.store import children, connect, end_orphans, find, hush, page, refuse_artifacts_of_a_server, run_again
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -280,5 +280,6 @@ def _parent(name: str, params: Mapping[str, object], tags: dict[str, str], resum
     named = {"mlflow.runName": name, **tags}
     client.log_batch(record.info.run_id, tags=[RunTag(key, value) for key, value in named.items()])
     record = client.get_run(record.info.run_id)
+    refuse_artifacts_of_a_server(record)
     source = {key: value for key, value in record.data.tags.items() if key.startswith(SOURCE_TAGS)}
     return Run(impatient, record, Inherited(params, source | tags), reopened=bool(resume))

@@ -87,6 +87,15 @@ def end_killed(client: MlflowClient, record: Record) -> None:
         client.set_terminated(record.info.run_id, "KILLED")
 
 
+def refuse_artifacts_of_a_server(record: Record) -> None:
+    """Raise StoreError where the run's files go through a server, but this process talks to its database."""
+    if record.info.artifact_uri.startswith("mlflow-artifacts:") and not mlflow.get_tracking_uri().startswith("http"):
+        raise StoreError(
+            f"figures and models of this experiment go through the MLflow server that made {shown_uri()}, and so must "
+            "runs: start that server, and set MLFLOW_TRACKING_URI to its address, such as http://127.0.0.1:5000"
+        )
+
+
 def run_again(client: MlflowClient, record: Record) -> Record:
     """Return that run, RUNNING again, without the error that ended it."""
     client.update_run(record.info.run_id, status="RUNNING")

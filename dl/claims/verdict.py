@@ -56,14 +56,14 @@ def not_tested(claim: str, reason: str, enough: str, numbers: dict | None = None
     return Verdict(claim, "not tested", reason, numbers or {}, Decision("none", enough))
 
 
-def markdown(verdicts: Iterable[Verdict], heading: str = "claim") -> str:
-    """Return the verdicts as a Markdown table, for a run's note; `heading` stands over the claims."""
-    lines = [f"| {heading} | the document says | verdict | because | decided by |", "|---|---|---|---|---|"]
+def markdown(verdicts: Iterable[Verdict], heading: str = "claim", quotes: bool = True) -> str:
+    """Return the verdicts as a Markdown table, `heading` over the claims, with the document's words."""
+    columns = [heading, *["the document says"] * quotes, "verdict", "because", "decided by"]
+    rows = [columns, ["---"] * len(columns)]
     for v in verdicts:
         told = tell_decision(asdict(v.decision)) if v.decision else "-"
-        quote, reason, test = (text.replace("|", "\\|") for text in (CLAIMS[v.claim].quote, v.reason, told))
-        lines.append(f"| {v.claim} | {quote} | **{v.verdict}** | {reason} | {test} |")
-    return "\n".join(lines)
+        rows.append([v.claim, *[CLAIMS[v.claim].quote] * quotes, f"**{v.verdict}**", v.reason, told])
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def tell_decision(decision: Mapping) -> str:

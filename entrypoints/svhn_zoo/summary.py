@@ -67,7 +67,7 @@ def summarise_zoo(run: Run, results: Results) -> None:
     if results.setup.data.name == "street-digits":
         verdicts = judge_question_4(results, generated=True)
         log_verdicts(run, claims.rows(verdicts), "generated_")
-        tables.append(claims.markdown(verdicts, "claim, on generated digits"))
+        tables.append(claims.markdown(verdicts, "claim, on generated digits", quotes=False))
     said = "**No network was trained to its end.**"
     if results.done:
         best = max(results.compared.values(), key=lambda row: row["val_accuracy"])
