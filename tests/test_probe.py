@@ -5,12 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from dl.data import Data
-from dl.data.split import Split
 from dl.models import Preprocessed
 from dl.models.lenet import lenet5
 from dl.probe import first_steps
 from dl.train import Recipe, fit
+from tests.test_checkpoint import images
 
 RECIPE = Recipe(epochs=2, batch_size=16, optimizer="adam", lr=1e-3)
 
@@ -19,14 +18,6 @@ def chain() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 5), nn.ReLU(), nn.Linear(5, 10)
-    )
-
-
-def crops(n: int, seed: int = 0) -> Split:
-    generator = torch.Generator().manual_seed(seed)
-    return Split(
-        torch.randint(0, 256, (n, 3, 32, 32), generator=generator, dtype=torch.uint8),
-        torch.randint(0, 10, (n,), generator=generator),
     )
 
 
@@ -50,7 +41,7 @@ def test_a_step_is_told_as_computed_by_hand():
 
 
 def test_to_look_changes_nothing_and_ends_in_time():
-    data = Data("noise", "", crops(64), crops(16, 1), crops(16, 2))
+    data = images()
     plain, watched = (Preprocessed(lenet5(), 128.0, 64.0) for _ in range(2))
     watched.load_state_dict(plain.state_dict())
     fit(plain, data, RECIPE)

@@ -193,8 +193,12 @@ class Run:
         earlier = self._earlier.get(name)
         if earlier is None or earlier.info.status not in ("FINISHED", "FAILED"):
             return None
+        return self.load_json(earlier.info.run_id, path)
+
+    def load_json(self, run_id: str, path: str) -> dict | None:
+        """Return a JSON artifact of any run, or None where there is none."""
         try:
-            return retry(lambda: mlflow.artifacts.load_dict(f"runs:/{earlier.info.run_id}/{path}"))
+            return retry(lambda: mlflow.artifacts.load_dict(f"runs:/{run_id}/{path}"))
         except (MlflowException, OSError):
             return None
 

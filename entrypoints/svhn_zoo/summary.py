@@ -15,7 +15,7 @@ from entrypoints.svhn_zoo.data import NOTICE
 from entrypoints.svhn_zoo.options import ZooOptions
 from entrypoints.svhn_zoo.training import Setup, Trained
 from entrypoints.svhn_zoo.variants import shipped_plan
-from tracking.evidence import Evidence, log_verdicts
+from tracking.evidence import log_verdicts
 from tracking.run import Run
 
 Entry = tuple[str, str]  # network and recipe, see Variant.entry
@@ -111,10 +111,8 @@ def draw_figures(run: Run, results: Results) -> None:
     if arms:
         heading = f"Why does AlexNet stick? {title}"
         run.figure("ablation.png", plots.ablation(arms, most_frequent(data.test), heading))
-        logged = {
-            arm: Evidence(run.client.get_run(row["run_id"])).read_json("first_steps.json") for arm, row in arms.items()
-        }
-        if seen := {arm: FirstSteps(**steps) for arm, steps in logged.items() if isinstance(steps, dict)}:
+        logged = {arm: run.load_json(row["run_id"], "first_steps.json") for arm, row in arms.items()}
+        if seen := {arm: FirstSteps(**steps) for arm, steps in logged.items() if steps}:
             run.figure("first_steps.png", plots.reach_of_signal(seen, f"AlexNet's first steps. {title}"))
 
 
@@ -146,8 +144,7 @@ def judge_question_4(results: Results, generated: bool = False) -> list[claims.V
     plans = [(each.variant.plan, shipped_plan(*entry, preset, each.variant.seed)) for entry, each in ended]
     changed = any((p.images, p.recipe.epochs) != (q.images, q.recipe.epochs) for p, q in plans)
     setting = {"dataset": data.name, "preset": preset, "test_images": len(data.test), "changed": changed}
-    setting["generated"] = generated
-    return claims.judge_q4(runs, most_frequent(data.test), setting)
+    return claims.judge_q4(runs, most_frequent(data.test), setting | {"generated": generated})
 
 
 def is_short(trained: Trained) -> bool:
