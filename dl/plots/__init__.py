@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # a second, which a command that draws nothing need not wait 
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import FuncFormatter
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), "-")
@@ -27,11 +27,16 @@ def figure(width: float = 8.0, height: float = 4.5) -> Figure:
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def percent() -> PercentFormatter:
-    """Return the labels of an axis of shares in 0..1."""
-    from matplotlib.ticker import PercentFormatter
+def percent() -> FuncFormatter:
+    """Return the labels of an axis of shares in 0..1, each in the digits that it needs: 20%, 96.5%."""
+    from matplotlib.ticker import FuncFormatter
 
-    return PercentFormatter(1)
+    return FuncFormatter(lambda share, _: f"{100 * share:.6g}%")
+
+
+def whole_numbers(axis: Axis) -> None:
+    """Give a linear axis whole numbers only, also where it shows a single one."""
+    axis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # type: ignore[call-arg]
 
 
 def log_axis(axis: Axis, ticks: Sequence[float]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dl.plots import COLOURS, figure, log_axis, percent, style, tidy
+from dl.plots import COLOURS, figure, log_axis, percent, style, tidy, whole_numbers
 from dl.probe import FirstSteps
 from dl.train import Epoch
 
@@ -30,7 +30,7 @@ def curves(history: list[Epoch], title: str) -> Figure:
     right.set_ylim(0, 1)
     right.yaxis.set_major_formatter(percent())
     for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(axes.xaxis)
     right.legend(frameon=False)
     fig.suptitle(title)
     return fig
@@ -128,7 +128,7 @@ def comparison(rows: list[dict], histories: dict[str, list[Epoch]], majority: fl
     tidy(by_time, ACCURACY_OVER[1], "seconds of training and validation", "accuracy")
     tidy(by_size, ACCURACY_OVER[2], "parameters", bars)
     tidy(by_cost, ACCURACY_OVER[3], "FLOPs an image, forward", bars)
-    by_epoch.xaxis.get_major_locator().set_params(integer=True)
+    whole_numbers(by_epoch.xaxis)
     by_time.set_xscale("log")
     log_axis(by_time.xaxis, SECONDS)
     for axes in (by_epoch, by_time, by_size, by_cost):
@@ -163,7 +163,7 @@ def recipes(histories: dict[str, dict[str, list[Epoch]]], majority: float, title
         axes.axhline(majority, label=always_the_most_frequent(majority), **DOTTED)
         tidy(axes, network, "epoch", "validation accuracy" if place % columns == 0 else "")
         axes.set_ylim(0, 1)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_numbers(axes.xaxis)
         axes.yaxis.set_major_formatter(percent())
     shown = {label: line for axes in grid.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     fig.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=columns, frameon=False)
@@ -196,7 +196,7 @@ def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
     tidy(bars, "One thing changed at a time", "test accuracy (dotted: the most frequent digit)")
     curves_.axhline(np.log(10), **DOTTED)
     tidy(curves_, "Training loss (dotted: ln 10, nothing learnt)", "epoch", "cross-entropy (nats)")
-    curves_.xaxis.get_major_locator().set_params(integer=True)
+    whole_numbers(curves_.xaxis)
     curves_.set_ylim(bottom=0)
     curves_.legend(frameon=False, fontsize=8)
     fig.suptitle(title)
@@ -221,7 +221,8 @@ def reach_of_signal(arms: dict[str, FirstSteps], title: str) -> Figure:
                 np.maximum(values, norm.vmin or 0.0), norm=norm, cmap=colours, aspect="auto", interpolation="nearest",
                 extent=(0.5, values.shape[1] + 0.5, values.shape[0] - 0.5, -0.5),
             )  # fmt: skip
-            axes.set_yticks(range(len(seen.layers)), seen.layers, fontsize=7)
+            axes.set_yticks(range(len(seen.layers)), seen.layers)
+            axes.tick_params(labelsize=7)
             if axes in grid[0]:
                 axes.set_title(name, fontsize=9)
             if axes in grid[-1]:
