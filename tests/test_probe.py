@@ -7,8 +7,10 @@ from torch.nn.functional import cross_entropy
 
 from dl.models import Preprocessed
 from dl.models.lenet import lenet5
+from dl.models.vgg import vgg16
 from dl.probe import first_steps
-from dl.train import Recipe, fit
+from dl.train import Epoch, Recipe, fit
+from docs.results.spikes import folded, spikes
 from tests.test_checkpoint import images
 
 RECIPE = Recipe(epochs=2, batch_size=16, optimizer="adam", lr=1e-3)
@@ -62,3 +64,25 @@ def test_a_network_whose_layers_share_a_rectifier_is_refused():
     net = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared, nn.Linear(2, 2))
     with pytest.raises(ValueError, match="3 layers, but 1 ReLUs"), first_steps(net):
         pass
+
+
+def test_batch_norms_folded_into_the_kernels_change_no_output():
+    torch.manual_seed(0)
+    net = vgg16(stride=2)
+    for layer in net:
+        if isinstance(layer, nn.BatchNorm2d):  # as after a training: means and scales that differ
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.normal_(layer.bias)
+    plain, x = folded(net), torch.randn(8, 3, 32, 32)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in plain)
+    torch.testing.assert_close(plain(x), net.eval()(x), rtol=1e-4, atol=1e-4)
+    with first_steps(plain):  # a chain that can be watched
+        pass
+
+
+def test_the_first_spike_is_counted_from_the_loss_that_the_training_began_with():
+    epochs = [Epoch(n, 0, 0, loss, 0, 0, 0, 0, 0, 0) for n, loss in enumerate((1.0, 1.1, 1.5, float("nan")), 1)]
+    assert [epoch.index for epoch in spikes(epochs, begun=0.5)] == [1, 3, 4]
+    assert [epoch.index for epoch in spikes(epochs, begun=0.95)] == [3, 4]
