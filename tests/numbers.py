@@ -7,17 +7,21 @@ that differs is named, and then the command ends with 1; where a store has no ru
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import numpy as np
 import torch
+from mlflow import MlflowClient
 
 from dl.models import flops, parameters
 from dl.recipes import ZOO
+from dl.table1 import PLACE, TABLE2
 from entrypoints.report.sections import rank_run, verdicts_of
 from tracking.evidence import Evidence, best, parents
 from tracking.store import connect
@@ -151,6 +155,37 @@ def trained(run: Evidence, name: str) -> list:
     return [row["test_accuracy"], row["test_accuracy_std"], None, None, None, None, *machine]
 
 
+def losses_of_table_2(run: Evidence) -> list:
+    """Return the validation loss of table 2's configuration on each split, in the order of the splits."""
+    found = {}
+    for repeat in run.children("repeat"):
+        with np.load(BytesIO(Evidence(repeat).file("grid.npz") or b"")) as grid:
+            found[int(repeat.data.params["split_seed"])] = float(grid["val_loss"][PLACE[TABLE2], -1])
+    return [found[seed] for seed in sorted(found)]
+
+
+def contenders(run: Evidence, kinds: Sequence[str]) -> list:
+    """Return of how many configurations that may be the best by loss the name has each of `kinds` (a pattern)."""
+    names = [row["configuration"] for row in run.read_table("standings.json") if row["may be best by loss"]]
+    return [sum(bool(re.search(kind, name)) for name in names) for kind in kinds]
+
+
+def regrets(run: Evidence, algorithm: str, splits: str) -> list:
+    """Return the mean regrets of a row of that table; their standard errors are in the run's note only."""
+    history = MlflowClient().get_metric_history(run.id, f"regret_{algorithm}_{splits}")
+    by_trials = {point.step: point.value for point in history}
+    floor = [run.metrics["regret_grid"]] if splits == "new" else [0]
+    return [value for trials in (20, 30, 60, 100) for value in (by_trials[trials], None)] + floor
+
+
+def on_new_splits(run: Evidence) -> list:
+    """Return the loss and its error on new splits, of the winner and of table 2's configuration."""
+    rows = run.read_table("finalists.json")
+    winner = min((row for row in rows if row["search"] is not None), key=lambda row: row["new splits"])
+    [table_2] = [row for row in rows if row["configuration"] == str(TABLE2)]
+    return [row[key] for row in (winner, table_2) for key in ("new splits", "error")]
+
+
 ROW = "| {} | # ± # | # | # | # | # | # | # |"
 LOSS = "log validation loss"
 CHECKS = [
@@ -206,6 +241,16 @@ CHECKS = [
         "# configurations cannot be told from the best by loss, # by accuracy":
             f"Q3-table2; {LOSS}/contenders; validation error/contenders",
     }),
+    Check(Q3, "this one configuration is #, # and #.", losses_of_table_2, "Q3"),
+    Check(Q3, "rate: # of the # use 0.01 or 0.001. ReLU is better than tanh (# of the #), a second",
+          partial(contenders, kinds=("lr 0.01,|lr 0.001,", "", "relu", "")), "Q3"),
+    Check(Q3, "layer of 64 or 128 units (#) is a little better than one of 16 or 20 (#)",
+          partial(contenders, kinds=("-(64|128),", "-(16|20),")), "Q3"),
+    *(Check(Q3, f"{title}, on the {where} | # ± # | # ± # | # ± # | # ± # | # |",
+            partial(regrets, algorithm=algorithm, splits=splits), "Q3")
+      for title, algorithm in (("TPE", "tpe"), ("random", "random"))
+      for where, splits in (("split it saw", "seen"), ("other splits", "new"))),
+    Check(Q3, "ReLU: # ± # on the new splits, against # ± # for table 2's", on_new_splits, "search"),
     Check(Q3, "it reads **# ± #** (", lambda run: [run.metrics[f"test_accuracy{s}"] for s in ("", "_std")], "search"),
     Check(Q4, "generated images, three seeds | # | # | # | # | # | # |",
           lambda run: [row["test_accuracy"] for row in run.read_table("zoo.json")], "quick zoo"),
