@@ -206,7 +206,7 @@ def test_a_signal_ends_a_run_in_seconds_although_its_server_is_gone(tmp_path, ho
         began = time.monotonic()
         process.send_signal(number)
         out, said = process.communicate(timeout=60)
-        assert time.monotonic() - began < 30  # ten, and what a busy machine takes to end a process
+        assert time.monotonic() - began < 15  # ten, and what this machine takes to end a process
     assert process.returncode == {signal.SIGINT: -signal.SIGINT, signal.SIGTERM: 128 + signal.SIGTERM}[number]
     assert out == "ended\n"
     for name, run_id in zip(("parent", "child"), ids, strict=True):
@@ -225,7 +225,7 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         process.wait(60)
-        assert time.monotonic() - began < 5  # left alone it would try for eight more
+        assert time.monotonic() - began < 1.5
     assert process.returncode == -signal.SIGINT
 
 
