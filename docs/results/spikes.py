@@ -10,7 +10,6 @@ store; prints Markdown.
 """
 
 import argparse
-import math
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
@@ -26,7 +25,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dl.claims.question4 import spikes_up
-from dl.data import street_digits
+from dl.data import Data, street_digits
 from dl.evaluate import evaluate
 from dl.models import Preprocessed
 from dl.plots import figure, style, tidy, whole_numbers
@@ -34,7 +33,7 @@ from dl.plots.zoo import reach_of_signal
 from dl.probe import FirstSteps, first_steps
 from dl.recipes import ZOO
 from dl.recipes.document import PLAIN
-from dl.train import DivergedError, Epoch, fit
+from dl.train import Epoch, Recipe, fit
 from tracking.run import start
 
 ARMS = {
@@ -87,13 +86,21 @@ def row(name: str, histories: list[list[Epoch]], begun: list[tuple[float, float]
     found = [spikes(history, loss) for history, (loss, _) in zip(histories, begun, strict=True)]
     epochs = sum(map(len, histories))
     last, least = (
-        fmean(choose([epoch.val_accuracy for epoch in history] or [math.nan]) for history in histories)
+        fmean(choose([epoch.val_accuracy for epoch in history]) for history in histories)
         for choose in (lambda values: values[-1], min)
     )
     return (
         f"| {name} | {sum(map(len, found))} of {epochs} | {sum(map(bool, found))} of {len(histories)} "
-        f"| {least:.1%} | {last:.1%} | {fmean(history[-1].train_loss for history in histories if history):.2f} |"
+        f"| {least:.1%} | {last:.1%} | {fmean(history[-1].train_loss for history in histories):.2f} |"
     )
+
+
+def go_on(trained: Preprocessed, data: Data, recipe: Recipe) -> tuple[list[Epoch], FirstSteps | None]:
+    """Train a copy of a network further; return its epochs and its first steps."""
+    model, history = deepcopy(trained), list[Epoch]()
+    with first_steps(model.net) as watched:
+        fit(model, data, recipe, on_epoch=history.append)
+    return history, watched()
 
 
 def main() -> None:
@@ -104,30 +111,27 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--steps", type=Path)
     options = parser.parse_args()
-    plan = ZOO["vgg16"].quick
+    quick = ZOO["vgg16"].quick
+    whole = street_digits(quick.images or options.images, n_val=2000, n_test=1)
+    few = replace(whole, train=whole.train.subsample(options.images))
     trainings: dict[str, list[list[Epoch]]] = {name: [] for name in ARMS}
     begun, probed = [], dict[str, FirstSteps]()
     asked = {name: getattr(options, name) for name in ("images", "epochs", "seeds")}
     with start("vgg16 spikes", asked, {"kind": "spikes", "dataset": "street-digits", "network": "vgg16"}) as run:
         for seed in range(options.seeds):
-            data = street_digits(plan.images or 9000, seed, n_val=2000, n_test=1)
-            first, _ = replace(plan, recipe=replace(plan.recipe, seed=seed)).prepare(data)
-            fit(first, data, replace(plan.recipe, seed=seed))
-            trained = Preprocessed(folded(first.net), *data.train.moments())
-            begun.append(evaluate(trained, data.val))
-            few = replace(data, train=data.train.subsample(options.images))
+            plan = quick.at({"seed": seed})
+            first, _ = plan.prepare(whole)
+            fit(first, whole, plan.recipe)
+            trained = Preprocessed(folded(first.net), *whole.train.moments())
+            begun.append(evaluate(trained, whole.val))
             for name, recipe in ARMS.items():
-                model, history = deepcopy(trained), list[Epoch]()
-                with first_steps(model.net) as watched:
-                    try:
-                        fit(model, few, replace(recipe, epochs=options.epochs, seed=seed), on_epoch=history.append)
-                    except DivergedError as error:
-                        print(f"{name}, seed {seed}: {error}", file=sys.stderr)
+                how = replace(recipe, epochs=options.epochs, seed=seed)
+                history, seen = go_on(trained, few, how)
                 trainings[name].append(history)
-                if seed == 0 and (seen := watched()):
-                    probed[name] = seen
+                if seen:
+                    probed.setdefault(name, seen)  # the first seed's are drawn
                 run.record(
-                    f"{name}, seed {seed}", asdict(replace(recipe, seed=seed)), {"kind": "arm", "recipe": name},
+                    f"{name}, seed {seed}", asdict(how), {"kind": "arm", "recipe": name},
                     [(epoch.index, epoch.metrics()) for epoch in history],
                     {"spikes": len(spikes(history, begun[-1][0])), "val_accuracy_before": begun[-1][1]},
                 )  # fmt: skip
@@ -135,8 +139,8 @@ def main() -> None:
         rows = "\n".join(row(name, histories, begun) for name, histories in trainings.items())
         told = f"Before: {fmean(accuracy for _, accuracy in begun):.1%} of the validation images.\n\n{head}\n{rows}"
         run.note(told)
-        figures = {options.figure: draw(trainings, begun), options.steps: reach_of_signal(probed, "VGG-16, trained")}
-        for path, drawing in figures.items():
+        drawings = (options.figure, draw(trainings, begun)), (options.steps, reach_of_signal(probed, "VGG-16, trained"))
+        for path, drawing in drawings:
             if path:
                 drawing.savefig(path)
                 run.figure(path.name, drawing)
