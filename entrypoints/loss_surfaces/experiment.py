@@ -58,14 +58,7 @@ def on_ten_digits(race: Race) -> Race:
 
     Shorter, and with learning rates from 0.1 to 1,000, between which each loss has its best.
     """
-    return replace(
-        race,
-        steps=min(race.steps, 200),
-        trials=min(race.trials, 12),
-        tuning_seeds=min(race.tuning_seeds, 3),
-        lr_min=0.1,
-        lr_max=1000.0,
-    )
+    return replace(race, steps=min(race.steps, 200), trials=min(race.trials, 12), lr_min=0.1, lr_max=1000.0)
 
 
 def draw_surfaces(run: Run, race: Race) -> None:
