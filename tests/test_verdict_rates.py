@@ -5,9 +5,10 @@ from collections import Counter
 import pytest
 from scipy.stats import binomtest
 
-from dl.claims import CLAIMS, LEVEL, VERDICTS
+from dl.claims import CLAIMS, VERDICTS
 from docs.results.verdicts import TRUTHS, Truth, rates, wrong
 
+PROMISED = 0.01  # the rate of false verdicts that docs/verdicts.md promises
 SLOW = {"Q1-convergence": 4, "Q2-ce": 0, "Q2-mse": 0, "Q2-none": 0, "Q3-table2": 2, "Q1-unique": 2}
 STATISTICAL = [truth for truth in TRUTHS if truth.ladder and truth.claim not in SLOW and truth.right]
 
@@ -23,11 +24,11 @@ def test_every_claim_is_planted_true_and_false():
 
 @pytest.mark.parametrize("truth", [t for t in TRUTHS if SLOW.get(t.claim, 1)], ids=named)
 def test_false_verdicts_are_as_rare_as_the_level_says(truth):
-    simulations = SLOW.get(truth.claim, 30)
+    simulations = SLOW.get(truth.claim, 30 if truth.claim == "Q4-depth" else 200)  # at 5% ten of 200 would be wrong
     found = rates(truth, simulations)
     assert set(found) <= set(VERDICTS)
     if truth.right:
-        false = binomtest(wrong(truth, found), simulations, LEVEL, "greater")
+        false = binomtest(wrong(truth, found), simulations, PROMISED, "greater")
         assert false.pvalue > 1e-3, found
     if truth.right and not truth.ladder:
         assert found == Counter({truth.right: simulations})  # exact: no luck in it
@@ -44,7 +45,7 @@ def test_a_judge_that_trusts_the_sample_means_would_be_found_out():
     depth = next(t for t in TRUTHS if t.claim == "Q4-depth")._replace(right="depends", plant=(-0.02, 0.004), n=2)
     assert wrong(depth, rates(depth, 20)) == 0
     hasty = depth._replace(judge=hasty_depth)
-    assert binomtest(wrong(hasty, rates(hasty, 60)), 60, LEVEL, "greater").pvalue < 1e-3
+    assert binomtest(wrong(hasty, rates(hasty, 60)), 60, PROMISED, "greater").pvalue < 1e-3
 
 
 def hasty_depth(rng, seeds, gaps):
@@ -71,4 +72,4 @@ def test_a_verdict_carries_what_decided_it(truth):
             assert decision.n > 0
             assert decision.effect
             assert (decision.p is None) == decision.test.startswith("exact")
-            assert decision.p is None or verdict.verdict == "depends" or 0 <= decision.p <= LEVEL
+            assert decision.p is None or verdict.verdict == "depends" or 0 <= decision.p <= PROMISED

@@ -8,17 +8,16 @@ from dl.claims.setting import not_the_documents
 from dl.claims.verdict import LEVEL, Decision, Verdict, enough_seeds, holm_adjusted, not_tested
 
 MARGIN = 0.005  # a network that is better by less than half a point does not surpass
-MANY = "of each of the three by both recipes, if they scatter by 0.3 points (`-P recipe=both -P seeds=10`)"
 
 
 def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float | None]]], setting: dict) -> Verdict:
     """Judge whether ResNet-50 and -101 do not surpass ResNet-18.
 
     accuracies: recipe -> network ("resnet18", "resnet50", "resnet101") -> test accuracies, one a seed, None where the
-    training diverged. What diverges surpasses nothing. A network surpasses another where `chance_above` is at most
-    LEVEL, Holm-corrected over all pairs; it does not where `chance_below` MARGIN is (no correction: confirmed takes all
-    pairs, Berger 1982). One of which neither is proven leaves the question open: too few seeds confirm nothing. Two
-    networks that both always diverge are not compared.
+    training diverged. What diverges surpasses nothing. A network surpasses another, by more than MARGIN, where
+    `chance_above` is at most LEVEL, Holm-corrected over all pairs; it does not where `chance_below` is (no correction:
+    confirmed takes all pairs, Berger 1982). One of which neither is proven leaves the question open: too few seeds
+    confirm nothing. Two networks that both always diverge are not compared.
     """
     pairs = [
         (recipe, nets[deeper], nets["resnet18"])
@@ -35,13 +34,16 @@ def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float | None]]
         recipe: {name: list(values) for name, values in nets.items()} for recipe, nets in accuracies.items()
     }
 
-    if not pairs:
-        reason = "It takes ResNet-18 and a deeper ResNet by one recipe."
-        return not_tested(claim, reason, f"10 seeds {MANY}", numbers)
-    seeds = max(seeds_apart(deeper, shallow) for _, deeper, shallow in pairs)
+    seeds = max((seeds_apart(deeper, shallow) for _, deeper, shallow in pairs), default=0)
     enough = f"{seeds} seeds, if they scatter as these and the truth is where the means are (`-P seeds={seeds}`)"
     if not seeds:
-        enough = f"10 seeds {MANY}"
+        seeds = enough_seeds(math.hypot(0.003, 0.003), MARGIN)
+        enough = (
+            f"{seeds} seeds of each of the three by both recipes, if they are equally good and scatter by 0.3 points "
+        )
+        enough += f"(`-P recipe=both -P seeds={seeds}`)"
+    if not pairs:
+        return not_tested(claim, "It takes ResNet-18 and a deeper ResNet by one recipe.", enough, numbers)
     if untested := not_the_documents(claim, setting, (told, enough), numbers):
         return untested
     compared = [pair for pair in pairs if completed(pair[1]) or completed(pair[2])]
@@ -55,19 +57,21 @@ def judge_q4_depth(accuracies: Mapping[str, Mapping[str, Sequence[float | None]]
              for recipe, *_ in compared}  # fmt: skip
     rest = [c for (recipe, *_), c in zip(compared, below, strict=True) if above[recipe] > LEVEL]
     proven = [recipe for recipe, chance in above.items() if chance <= LEVEL]
+    beyond = f"more than {100 * MARGIN:g} points"
     if max(rest, default=0.0) > LEVEL:
-        reason = f"One may be above ResNet-18; it takes more seeds to tell that from chance: {told}."
+        reason = f"One may be above ResNet-18 by {beyond}; it takes more seeds to tell that from chance: {told}."
         return not_tested(claim, reason, enough, numbers)
     if not proven:
-        verdict, lead, p = "confirmed", f"None is above ResNet-18 by {100 * MARGIN:g} points", max(rest)
+        verdict, lead, p = "confirmed", f"None is above ResNet-18 by {beyond}", max(rest)
     elif rest:
-        verdict, lead = "depends", f"On the recipe, one is above ResNet-18 by the {' and '.join(sorted(proven))} one"
+        verdict = "depends"
+        lead = f"On the recipe: by the {' and '.join(sorted(proven))} one a deeper network is better by {beyond}"
         p = max(*rest, *(above[recipe] for recipe in proven))
     else:
-        verdict, lead, p = "refuted", "One is above ResNet-18 by every recipe", max(above.values())
+        verdict, lead, p = "refuted", f"One is above ResNet-18 by {beyond}, by every recipe", max(above.values())
     decision = Decision(
         f"Welch's t-tests (Fisher's where one always diverges), margin {100 * MARGIN:g} points, Holm at {LEVEL:.0%}",
-        "seeds whose means are not above" if proven else f"a mean above ResNet-18's by {100 * MARGIN:g} points",
+        "seeds whose means are not so far above" if proven else f"a mean above ResNet-18's by {beyond}",
         min(len(values) for _, *pair in compared for values in pair),
         "seeds a network",
         "largest mean accuracy less ResNet-18's",
@@ -83,12 +87,14 @@ def completed(accuracies: Sequence[float | None]) -> list[float]:
 
 
 def chance_above(deeper: Sequence[float | None], shallow: Sequence[float | None]) -> float:
-    """Return the one-sided p-value of `deeper` being no better than `shallow`; accuracies, None: diverged.
+    """Return the one-sided p-value of `deeper` surpassing `shallow` by MARGIN at most; accuracies, None: diverged.
 
     Welch's t-test on the trainings that did not diverge. Where `shallow` always does, Fisher's exact test on how many
     did. 1 where fewer than two accuracies have no spread.
     """
-    return _welch(completed(deeper), completed(shallow)) if completed(shallow) else _fisher(deeper, shallow)
+    if not completed(shallow):
+        return _fisher(deeper, shallow)
+    return _welch(completed(deeper), [value + MARGIN for value in completed(shallow)])
 
 
 def chance_below(deeper: Sequence[float | None], shallow: Sequence[float | None]) -> float:
@@ -137,7 +143,7 @@ def seeds_apart(deeper: Sequence[float | None], shallow: Sequence[float | None])
     if min(len(deep), len(flat)) < 2:
         return 0
     gap = fmean(deep) - fmean(flat)
-    return enough_seeds(math.hypot(stdev(deep), stdev(flat)), max(gap, MARGIN - gap))
+    return enough_seeds(math.hypot(stdev(deep), stdev(flat)), abs(gap - MARGIN))
 
 
 def tell_seeds(accuracies: Sequence[float | None]) -> str:

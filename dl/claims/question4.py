@@ -10,7 +10,7 @@ from dl.claims.depth import judge_q4_depth
 from dl.claims.setting import not_the_documents
 from dl.claims.verdict import LEVEL, Decision, Verdict, enough_seeds, not_tested
 
-NEAR = 0.05  # an accuracy within five points of the document's is the document's
+NEAR = 0.05  # an accuracy within five points of the document's is the document's; to lose less in an epoch is steady
 SPIKE = 0.25  # a validation loss that rises by more than this share of the epoch's before it is a spike ...
 # ... if that is also more than 0.1 nats: the true digit's probability falls by a tenth in the geometric mean, more than
 # five standard errors of the difference between two epochs on 6,000 images whose losses deviate by one nat
@@ -24,14 +24,16 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
     setting: `dataset` and `preset`. All tests are one-sided, at LEVEL:
 
     - refuted where the mean first or last accuracy is further than NEAR from the document's (t-tests over seeds), or an
-      epoch loses accuracy by more than two independent samples of as many images would differ (Bonferroni over all
-      of these), or a training diverged, which is a counterexample;
+      epoch loses more than NEAR (z-tests, its images and those of the epoch before as independent samples; Bonferroni
+      over all of these), or a training diverged, which is a counterexample;
     - confirmed where both are proven nearer (two one-sided tests each, Schuirmann 1987) and no epoch can lose NEAR;
     - else more seeds are needed.
     """
     if not runs:
         reason = "The document's recipe was not run (`-P recipe=both`)."
-        return not_tested(claim, reason, "5 seeds, if they scatter by two points (`-P recipe=both -P seeds=5`)")
+        seeds = enough_seeds(0.02, NEAR)
+        enough = f"{seeds} seeds, if they scatter by two points (`-P recipe=both -P seeds={seeds}`)"
+        return not_tested(claim, reason, enough)
     whole = [run for run in runs if not run["diverged"]]
     falls = [
         (before - after, math.sqrt(max(before * (1 - before) + after * (1 - after), 1e-9) / run["val_images"]))
@@ -39,7 +41,7 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
         for before, after in pairwise(run["val_accuracy"])
     ]
     normal = NormalDist()
-    chances = [normal.cdf(-fall / error) * 3 * len(falls) for fall, error in falls]
+    chances = [normal.cdf((NEAR - fall) / error) * 3 * len(falls) for fall, error in falls]
     drops = sum(chance <= LEVEL for chance in chances)
     diverged = len(runs) - len(whole)
     told = f"by the document's recipe {diverged} of {len(runs)} trainings diverged" if diverged else ""
@@ -49,7 +51,8 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
         numbers |= {"first": starts, "last": ends}
         told += (", the others went " if diverged else "by the document's recipe ") + (
             f"from {starts:.1%} after the first epoch to {ends:.1%} after the last "
-            f"({len(whole)} seed{'s' * (len(whole) > 1)}), {drops} of {len(falls)} steps lose accuracy beyond noise"
+            f"({len(whole)} seed{'s' * (len(whole) > 1)}), {drops} of {len(falls)} steps lose more than {NEAR:.0%} "
+            "beyond noise"
         )
     reason = f"The document: {first:.0%} to {last:.0%}. Measured {told}."
     places = [deviation(whole, epoch, told_) for epoch, told_ in ((0, first), (-1, last))] if len(whole) > 1 else []
@@ -60,7 +63,6 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
     away = min([1.0, *(3 * place.p_outside(NEAR) for place in places), *chances])
     near = [place.p_inside(NEAR) for place in places]
     steady = [normal.cdf((fall - NEAR) / error) for fall, error in falls]
-    furthest = max(places, key=lambda place: abs(place.value), default=None)
     verdict, p = "not tested", None
     if diverged or away <= LEVEL:
         verdict, p = "refuted", None if diverged else away
@@ -68,13 +70,19 @@ def judge_q4_rise(claim: str, runs: Sequence[dict], setting: dict, first: float,
         verdict, p = "confirmed", max(near + steady)
     if verdict == "not tested":
         return not_tested(claim, f"{reason} So few seeds do not tell whether that is near.", enough, numbers)
+    effect, interval = "accuracy less the document's, where it is furthest", None
+    if verdict == "refuted" and away in chances:
+        (fall, error), z = falls[chances.index(away)], normal.inv_cdf(1 - LEVEL / 6 / len(falls))
+        effect, interval = "largest loss of accuracy in an epoch", (fall, fall - z * error, fall + z * error)
+    elif places:
+        interval = max(places, key=lambda place: abs(place.value)).interval()
     decision = Decision(
         f"t-tests of {NEAR:.0%} about the document's accuracies, z-tests of each step, Bonferroni at {LEVEL:.0%}",
         "other seeds, none of which diverges" if diverged else f"means on the other side of {NEAR:.0%}, other steps",
         len(runs),
         "seeds",
-        "accuracy less the document's, where it is furthest",
-        furthest.interval() if furthest else None,
+        effect,
+        interval,
         p,
     )
     return Verdict(claim, verdict, reason, numbers, decision)
@@ -173,7 +181,7 @@ def judge_q4_alexnet(
         if p > LEVEL:
             return not_tested(claim, f"Too few seeds to tell that from chance: {told}.", enough, numbers)
         verdict, lead = "confirmed", "Only another architecture learns"
-    half = NormalDist().inv_cdf(1 - LEVEL / 2) * error
+    half = NormalDist().inv_cdf(1 - LEVEL / 2 / trainings) * error  # the best of all: for all together
     decision = Decision(
         f"{test} at {LEVEL:.0%}",
         "one training of the same architecture that learns" if verdict == "confirmed" else "trainings that all stick",
@@ -201,7 +209,7 @@ def judge_q4_vgg(document: Sequence[dict], tuned: Sequence[dict], setting: dict)
     counts as a spike in the epoch after the last. A recipe is erratic where most trainings spike, calm where most do
     not: binomial tests against one half, at LEVEL each.
     """
-    enough = "7 seeds by both recipes, if they agree (`-P recipe=both -P seeds=7`)"
+    enough = "20 seeds by both recipes, if 19 in 20 trainings agree (`-P recipe=both -P seeds=20`)"
     if not document or not tuned:
         return not_tested("Q4-vgg", "It takes both recipes (`-P recipe=both`).", enough)
     from scipy.stats import binomtest  # a second: not at import

@@ -21,7 +21,7 @@ CLAIMS = {
             1,
             "Cross-Entropy Loss (CE) is utilized in logistic regression tasks to ensure a clear and unambiguous "
             "single correct solution.",
-            "data on which descent from different starts ends at different weights, or at none",
+            "descent from different starts that ends at different weights, or at none, on all data sets",
         ),
         Claim(
             "Q1-penalty",
@@ -29,7 +29,7 @@ CLAIMS = {
             "Cross entropy mitigates these issues by imposing heavier penalties on larger errors in predicted "
             "probabilities, particularly when the predicted probability deviates significantly from the actual "
             "class (0 or 1).",
-            "a confident error that costs no more under CE than under MSE, each in units of its loss at p = 1/2",
+            "confident errors that all cost no more under CE than under MSE, raw or in units of its loss at p = 1/2",
         ),
         Claim(
             "Q1-corner-gradient",
@@ -43,7 +43,7 @@ CLAIMS = {
             1,
             "Additionally, the MSE loss surface exhibits lower gradient and slower convergence, while the CE loss "
             "surface demonstrates steeper gradient and faster convergence.",
-            "races, each loss with its own best learning rate, that MSE wins beyond chance",
+            "races, each loss with its own best learning rate, most of which MSE wins beyond chance, and CE none",
         ),
         Claim(
             "Q2-ce",
@@ -82,7 +82,7 @@ CLAIMS = {
             4,
             "LeNet-5 demonstrates a consistent enhancement in accuracy, rising from 17% to 84% over the course of "
             "10 epochs.",
-            "an epoch that loses accuracy beyond noise, or another first or last accuracy by the same recipe",
+            "an epoch that loses more than five points, or another first or last accuracy by the same recipe",
         ),
         Claim(
             "Q4-alexnet",
@@ -105,14 +105,14 @@ CLAIMS = {
             4,
             "ResNet-18 displays a robust performance, starting at 71% accuracy in the initial epoch and steadily "
             "progressing to 91% by the 10th epoch.",
-            "another first or last accuracy, or an epoch that loses accuracy beyond noise",
+            "another first or last accuracy, or an epoch that loses more than five points",
         ),
         Claim(
             "Q4-depth",
             4,
             "While both ResNet-50 and ResNet-101 exhibit notable enhancements over time, their performances do not "
             "surpass that of ResNet-18.",
-            "ResNet-50 or ResNet-101 above ResNet-18 beyond the spread of seeds",
+            "ResNet-50 or ResNet-101 above ResNet-18 by more than half a point, beyond the spread of seeds",
         ),
     )
 }
