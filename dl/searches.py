@@ -103,9 +103,15 @@ def expected_best(scores: np.ndarray, judged: np.ndarray, trials: Sequence[int])
 
 
 def best_quantile(scores: np.ndarray, trials: Sequence[int], q: float) -> np.ndarray:
-    """Return the exact q-quantile of the least of the scores of so many random trials: (T,)."""
-    reached = [np.cumsum(chances_to_be_best(n, len(scores))) for n in trials]
-    return np.sort(scores)[[min(int(np.searchsorted(r, q)), len(scores) - 1) for r in reached]]
+    """Return the exact q-quantile of the least of the scores of so many random trials: (T,).
+
+    scores: (C,), or (R, C) where each search sees one of R equally likely splits.
+    """
+    ranked = np.sort(np.atleast_2d(scores), 1)
+    order = np.argsort(ranked, axis=None)
+    reached = [np.cumsum(np.tile(chances_to_be_best(n, ranked.shape[1]), len(ranked))[order]) for n in trials]
+    enough = q * len(ranked) - 1e-12  # sums are rounded
+    return ranked.ravel()[order][[min(int(np.searchsorted(r, enough)), ranked.size - 1) for r in reached]]
 
 
 def allocate(losses: np.ndarray, splits: int, epochs: int, budgets: Sequence[float]) -> np.ndarray:

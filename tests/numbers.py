@@ -4,6 +4,7 @@ CHECKS is what is checked. The runs are those of MLFLOW_TRACKING_URI's store tha
 that differs is named, and then the command ends with 1; where a store has no run that says it, that is told.
 """
 
+import math
 import os
 import re
 from collections import Counter
@@ -22,7 +23,7 @@ from mlflow import MlflowClient
 from dl.models import flops, parameters
 from dl.recipes import ZOO
 from dl.table1 import PLACE, TABLE2
-from entrypoints.report.sections import rank_run, verdicts_of
+from entrypoints.report.sections import cut_short, rank_run, verdicts_of
 from tracking.evidence import Evidence, best, parents
 from tracking.store import connect
 
@@ -100,9 +101,13 @@ def examine(pages: Mapping[str, str], find: Callable[[str], Evidence | None]) ->
 
 @cache
 def run_of(source: str) -> Evidence | None:
-    """Return the run that the report would choose of those that have what RUNS asks for."""
+    """Return the run that the report would choose of those that have what RUNS asks for and their whole budget."""
     command, question, kind, wanted = RUNS[source]
-    candidates = [run for run in parents(question, kind) if wanted.items() <= (run.params | run.tags).items()]
+    candidates = [
+        run
+        for run in parents(question, kind)
+        if wanted.items() <= (run.params | run.tags).items() and not cut_short(command, run.params)
+    ]
     return best(candidates, partial(rank_run, command))
 
 
@@ -118,13 +123,19 @@ def claimed(page: str, pieces: Mapping[str, str]) -> list[Check]:
 
 
 def reach(tree: Any, place: str) -> Any:
-    """Return what stands at "by_goal/95% accuracy/ce", 0 where nothing was counted; of "a + b" the sum; None at "-"."""
+    """Return what stands at "by_goal/95% accuracy/ce", of "a + b" the sum, None at "-".
+
+    What nothing was counted of is 0; any other number that is missing is nan, which agrees with nothing.
+    """
     if place == "-":
         return None
     if " + " in place:
         return sum(reach(tree, part) for part in place.split(" + "))
+    missing = 0 if place.startswith(("by_", "equal_lr/")) else math.nan
     for key in place.split("/"):
-        tree = tree[int(key)] if isinstance(tree, list) else tree.get(key, 0)
+        if not isinstance(tree, Mapping | list):
+            return missing
+        tree = tree[int(key)] if isinstance(tree, list) else tree.get(key, missing)
     return tree
 
 
@@ -156,12 +167,12 @@ def trained(run: Evidence, name: str) -> list:
 
 
 def losses_of_table_2(run: Evidence) -> list:
-    """Return the validation loss of table 2's configuration on each split, in the order of the splits."""
+    """Return the validation loss of table 2's configuration on the first three splits, in their order."""
     found = {}
     for repeat in run.children("repeat"):
         with np.load(BytesIO(Evidence(repeat).file("grid.npz") or b"")) as grid:
             found[int(repeat.data.params["split_seed"])] = float(grid["val_loss"][PLACE[TABLE2], -1])
-    return [found[seed] for seed in sorted(found)]
+    return [found[seed] for seed in sorted(found)[:3]]
 
 
 def contenders(run: Evidence, kinds: Sequence[str]) -> list:

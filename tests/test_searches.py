@@ -29,6 +29,9 @@ def test_what_random_search_expects_is_the_mean_over_all_subsets(n):
     for q in (0.01, 0.5, 0.99):
         below = [(SCORES[best] <= v).mean() for v in np.sort(SCORES)]
         assert best_quantile(SCORES, [n], q)[0] == np.sort(SCORES)[np.argmax(np.array(below) >= q - 1e-12)]
+        both = np.stack([SCORES, SCORES + 5])
+        below = [(both[:, best] <= v).mean() for v in np.sort(both.ravel())]
+        assert best_quantile(both, [n], q)[0] == np.sort(both.ravel())[np.argmax(np.array(below) >= q - 1e-12)]
 
 
 def test_with_few_trials_of_many_it_is_the_papers_formula_with_replacement():

@@ -145,10 +145,10 @@ def expected_curves(losses: np.ndarray, counts: tuple[int, ...]) -> np.ndarray:
     """Return mean, lower and upper end on the split seen, and the mean on the other splits, (4, counts), in nats."""
     final, found = losses[..., -1], []
     for r, seen in enumerate(final):
-        ends = [best_quantile(seen, counts, q) for q in (0.005, 0.995)]
         judged = np.delete(final, r, 0).mean(0)
-        found.append([expected_best(seen, seen, counts), *ends, expected_best(seen, judged, counts)])
-    return np.mean(found, 0)
+        found.append([expected_best(seen, each, counts) for each in (seen, judged)])
+    mean, new = np.mean(found, 0)
+    return np.array([mean, *(best_quantile(final, counts, q) for q in (0.005, 0.995)), new])
 
 
 def write_searches(
