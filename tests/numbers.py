@@ -23,6 +23,7 @@ from mlflow import MlflowClient
 from dl.models import flops, parameters
 from dl.recipes import ZOO
 from dl.table1 import PLACE, TABLE2
+from docs.results.searches import allocations, expected_curves, recorded_losses
 from entrypoints.report.sections import cut_short, rank_run, verdicts_of
 from tracking.evidence import Evidence, best, parents
 from tracking.store import connect
@@ -197,6 +198,23 @@ def on_new_splits(run: Evidence) -> list:
     return [row[key] for row in (winner, table_2) for key in ("new splits", "error")]
 
 
+@cache
+def losses_of_all(run_id: str) -> np.ndarray:
+    return recorded_losses([run_id])
+
+
+def expected(run: Evidence, rows: Sequence[int]) -> list:
+    """Return rows of what random search may expect: mean, lower and upper end, mean on new splits."""
+    curves = expected_curves(losses_of_all(run.id), (1, 5, 10, 20, 30, 100, 1400))
+    return curves[list(rows)].T.ravel().tolist()
+
+
+def allocated(run: Evidence, way: tuple[int, int], budgets: int = 7) -> list:
+    """Return the loss on a new split after budgets of trainings; way: splits and epochs of a trial."""
+    asked = (10.0, 20.0, 30.0, 60.0, 100.0, 300.0, 1000.0)[:budgets]
+    return allocations(losses_of_all(run.id), asked)[way].tolist()
+
+
 ROW = "| {} | # ± # | # | # | # | # | # | # |"
 LOSS = "log validation loss"
 CHECKS = [
@@ -261,6 +279,17 @@ CHECKS = [
             partial(regrets, algorithm=algorithm, splits=splits), "Q3")
       for title, algorithm in (("TPE", "tpe"), ("random", "random"))
       for where, splits in (("split it saw", "seen"), ("other splits", "new"))),
+    Check(Q3, "least loss on the split seen |" + " # |" * 7, partial(expected, rows=[0]), "Q3"),
+    Check(Q3, "99% of searches end between |" + " #, # |" * 7, partial(expected, rows=[1, 2]), "Q3"),
+    Check(Q3, "loss on new splits | # | # | # | # | **#** | # | # |", partial(expected, rows=[3]), "Q3"),
+    *(Check(Q3, f"{name} | {cells} |", partial(allocated, way=way, budgets=cells.count("#")), "Q3")
+      for name, way, cells in (
+          ("1 split, 8 epochs a trial", (1, 8), "# | # | # | # | # | #"),
+          ("1 split, 15 epochs", (1, 15), "# | # | # | # | # | #"),
+          ("1 split, 30 epochs", (1, 30), "**#** | **#** | # | # | # | # | #"),
+          ("2 splits, 15 epochs", (2, 15), "# | # | # | # | # | # | #"),
+          ("2 splits, 30 epochs", (2, 30), "# | # | **#** | **#** | **#** | **#** | **#**"),
+      )),
     Check(Q3, "ReLU: # ± # on the new splits, against # ± # for table 2's", on_new_splits, "search"),
     Check(Q3, "it reads **# ± #** (", lambda run: [run.metrics[f"test_accuracy{s}"] for s in ("", "_std")], "search"),
     Check(Q4, "generated images, three seeds | # | # | # | # | # | # |",
