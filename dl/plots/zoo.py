@@ -174,18 +174,16 @@ def recipes(histories: dict[str, dict[str, list[Epoch]]], majority: float, title
 def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
     """Draw AlexNet with one thing changed at a time.
 
-    arms: label -> test_accuracy, test_accuracy_se (0..1), history (epochs); majority: the most frequent digit's share
-    of the test images, 0..1.
+    arms: label -> a row as `comparison` takes it, with history (epochs); majority: the most frequent digit's share of
+    the test images, 0..1.
     """
     fig = figure(10, 3.8)
     bars, curves_ = fig.subplots(1, 2)
     for index, (label, arm) in enumerate(arms.items()):
         look = style(index)
-        bars.barh(index, arm["test_accuracy"], xerr=arm["test_accuracy_se"], color=look["color"], height=0.6, capsize=3)
-        bars.text(
-            arm["test_accuracy"] + arm["test_accuracy_se"] + 0.015, index, f"{arm['test_accuracy']:.1%}", va="center",
-            fontsize=9,
-        )  # fmt: skip
+        accuracy, spread = arm["test_accuracy"], arm.get("test_accuracy_std", arm["test_accuracy_se"])
+        bars.barh(index, accuracy, xerr=spread, color=look["color"], height=0.6, capsize=3)
+        bars.text(accuracy + spread + 0.015, index, f"{accuracy:.1%}", va="center", fontsize=9)
         history = arm["history"]
         curves_.plot([epoch.index for epoch in history], [epoch.train_loss for epoch in history], label=label, **look)
     bars.set_yticks(range(len(arms)), arms)
@@ -193,7 +191,8 @@ def ablation(arms: dict[str, dict], majority: float, title: str) -> Figure:
     bars.set_xlim(0, 1.12)
     bars.axvline(majority, **DOTTED)
     bars.xaxis.set_major_formatter(percent())
-    tidy(bars, "One thing changed at a time", "test accuracy (dotted: the most frequent digit)")
+    label = f"test accuracy (± one standard {spread_of([*arms.values()])})"
+    tidy(bars, "One thing changed (dotted: the most frequent digit)", label)
     curves_.axhline(np.log(10), **DOTTED)
     tidy(curves_, "Training loss (dotted: ln 10, nothing learnt)", "epoch", "cross-entropy (nats)")
     whole_numbers(curves_.xaxis)
