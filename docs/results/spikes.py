@@ -28,7 +28,7 @@ from dl.claims.question4 import spikes_up
 from dl.data import Data, street_digits
 from dl.evaluate import evaluate
 from dl.models import Preprocessed
-from dl.plots import figure, style, tidy, whole_numbers
+from dl.plots import figure, log_axis, style, tidy, whole_numbers
 from dl.plots.zoo import reach_of_signal
 from dl.probe import FirstSteps, first_steps
 from dl.recipes import ZOO
@@ -42,6 +42,7 @@ ARMS = {
     "at 0.00003": replace(PLAIN, lr=3e-5),
     "0.0003, falling to 0": replace(PLAIN, lr=3e-4, schedule="linear"),
 }
+BEFORE = ("val_loss_before", "val_accuracy_before")
 
 
 def folded(net: Any) -> nn.Sequential:
@@ -75,8 +76,9 @@ def draw(trainings: Mapping[str, list[list[Epoch]]], begun: list[tuple[float, fl
                 markersize=10, markerfacecolor="none", color="black",
             )  # fmt: skip
         tidy(axes, name, "epoch (0: as it begins)", "validation loss (nats)" if axes is panels[0] else "")
-        axes.set_yscale("log")
         whole_numbers(axes.xaxis)
+    panels[0].set_yscale("log")  # of all: they share it
+    log_axis(panels[0].yaxis, [base * 10**power for power in range(-2, 3) for base in (1, 2, 3, 5)])
     panels[-1].legend(frameon=False, fontsize=8)
     return drawing
 
@@ -133,7 +135,7 @@ def main() -> None:
                 run.record(
                     f"{name}, seed {seed}", asdict(how), {"kind": "arm", "recipe": name},
                     [(epoch.index, epoch.metrics()) for epoch in history],
-                    {"spikes": len(spikes(history, begun[-1][0])), "val_accuracy_before": begun[-1][1]},
+                    {"spikes": len(spikes(history, begun[-1][0])), **dict(zip(BEFORE, begun[-1], strict=True))},
                 )  # fmt: skip
         head = "| | spikes | trainings that spike | least accuracy | last | last training loss |\n" + "|---" * 6 + "|"
         rows = "\n".join(row(name, histories, begun) for name, histories in trainings.items())
