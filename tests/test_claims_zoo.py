@@ -4,6 +4,8 @@ import pytest
 
 from dl import claims
 from dl.claims import question4
+from dl.claims.depth import judge_q4_depth
+from dl.claims.rise import NEAR, judge_q4_rise
 
 FULL = {"dataset": "svhn", "preset": "full", "test_images": 26_032}
 RISE = [0.71, 0.78, 0.82, 0.85, 0.87, 0.88, 0.89, 0.90, 0.905, 0.91]
@@ -14,7 +16,7 @@ SEEDS = (-0.004, -0.002, 0.0, 0.002, 0.004)  # by how much each differs
 
 def rise(curve, setting=FULL, images=6000, seeds=SEEDS):
     runs = [{"val_accuracy": [a + s for a in curve], "val_images": images, "diverged": False} for s in seeds]
-    return question4.judge_q4_rise("Q4-resnet18", runs, setting, 0.71, 0.91)
+    return judge_q4_rise("Q4-resnet18", runs, setting, 0.71, 0.91)
 
 
 def test_a_steady_rise_between_the_documents_accuracies_confirms_it():
@@ -49,7 +51,7 @@ def test_one_seed_can_fall_but_not_confirm():
     assert found.decision.effect == "largest loss of accuracy in an epoch"
     loss, low, high = found.decision.interval
     assert loss == pytest.approx(0.10)
-    assert question4.NEAR < low < loss < high  # the interval is of what decided
+    assert NEAR < low < loss < high  # the interval is of what decided
 
 
 def test_seeds_that_scatter_leave_it_open_and_tell_how_many_are_enough():
@@ -60,10 +62,10 @@ def test_seeds_that_scatter_leave_it_open_and_tell_how_many_are_enough():
 
 def test_a_training_that_diverged_did_not_rise():
     runs = [{"val_accuracy": curve, "val_images": 6000, "diverged": curve != RISE} for curve in (RISE, RISE[:4], [])]
-    found = question4.judge_q4_rise("Q4-resnet18", runs, FULL, 0.71, 0.91)
+    found = judge_q4_rise("Q4-resnet18", runs, FULL, 0.71, 0.91)
     assert found.verdict == "refuted"
     assert "2 of 3 trainings diverged, the others went from 71.0%" in found.reason
-    found = question4.judge_q4_rise("Q4-resnet18", runs[1:], FULL, 0.71, 0.91)
+    found = judge_q4_rise("Q4-resnet18", runs[1:], FULL, 0.71, 0.91)
     assert (found.verdict, found.numbers["diverged"]) == ("refuted", 2)
 
 
@@ -73,7 +75,7 @@ def test_other_data_or_a_smaller_budget_cannot_speak_for_the_document(lacks):
     verdicts = [
         rise(RISE, setting),
         question4.judge_q4_vgg(*losses([2, 1], [2, 1]), setting),
-        question4.judge_q4_depth({"tuned": {"resnet18": [0.9, 0.91], "resnet50": [0.8, 0.81]}}, setting),
+        judge_q4_depth({"tuned": {"resnet18": [0.9, 0.91], "resnet50": [0.8, 0.81]}}, setting),
         *(question4.judge_q4_alexnet(*arms(*values), 0.19, setting) for values in ABLATIONS),
     ]
     assert {verdict.verdict for verdict in verdicts} == {"not tested"}
@@ -81,11 +83,11 @@ def test_other_data_or_a_smaller_budget_cannot_speak_for_the_document(lacks):
 
 
 def test_what_was_not_run_is_not_tested():
-    assert question4.judge_q4_rise("Q4-lenet", [], FULL, 0.17, 0.84).verdict == "not tested"
+    assert judge_q4_rise("Q4-lenet", [], FULL, 0.17, 0.84).verdict == "not tested"
     assert question4.judge_q4_alexnet([], {}, 0.19, FULL).verdict == "not tested"
     assert question4.judge_q4_alexnet([], arms(0.9, 0.9, 0.9, 0.9, 0.9)[1], 0.19, FULL).verdict == "not tested"
     assert question4.judge_q4_vgg([], losses([2, 1])[0], FULL).verdict == "not tested"
-    assert question4.judge_q4_depth({"tuned": {"resnet18": [0.9]}}, FULL).verdict == "not tested"
+    assert judge_q4_depth({"tuned": {"resnet18": [0.9]}}, FULL).verdict == "not tested"
 
 
 def losses(*curves, diverged=False, seeds=7):
@@ -168,21 +170,21 @@ def test_depth_pays_only_beyond_the_spread_of_seeds(document, tuned, verdict):
         "document": {"resnet18": [0.91, 0.911, 0.912], "resnet50": document},
         "tuned": {"resnet18": [0.970, 0.971, 0.972], "resnet50": tuned},
     }
-    assert question4.judge_q4_depth(accuracies, FULL).verdict == verdict
+    assert judge_q4_depth(accuracies, FULL).verdict == verdict
 
 
 def test_one_seed_has_no_spread_and_equal_accuracies_no_winner():
     one = {"tuned": {"resnet18": [0.97], "resnet101": [0.99]}}
-    assert question4.judge_q4_depth(one, FULL).verdict == "not tested"
+    assert judge_q4_depth(one, FULL).verdict == "not tested"
     equal = {"tuned": {"resnet18": [0.97, 0.97], "resnet101": [0.97, 0.97]}}
-    assert question4.judge_q4_depth(equal, FULL).verdict == "not tested"
+    assert judge_q4_depth(equal, FULL).verdict == "not tested"
 
 
 @pytest.mark.parametrize(("seeds", "verdict"), [(3, "not tested"), (30, "confirmed")])
 def test_a_mean_that_is_merely_below_confirms_nothing(seeds, verdict):
     shallow = [0.970, 0.973, 0.967] * (seeds // 3)
     accuracies = {"tuned": {"resnet18": shallow, "resnet50": [value - 0.0001 for value in shallow]}}
-    assert question4.judge_q4_depth(accuracies, FULL).verdict == verdict
+    assert judge_q4_depth(accuracies, FULL).verdict == verdict
 
 
 LOST, GOOD = [None] * 3, [0.90, 0.91, 0.90]  # a training that diverged has no accuracy
@@ -205,7 +207,7 @@ LOST, GOOD = [None] * 3, [0.90, 0.91, 0.90]  # a training that diverged has no a
     ],
 )
 def test_a_deeper_network_that_diverges_does_not_surpass(shallow, deep, verdict, told):
-    found = question4.judge_q4_depth({"tuned": {"resnet18": shallow, "resnet50": deep}}, FULL)
+    found = judge_q4_depth({"tuned": {"resnet18": shallow, "resnet50": deep}}, FULL)
     assert found.verdict == verdict
     assert told in found.reason
     assert found.numbers["tuned"] == {"resnet18": shallow, "resnet50": deep}
@@ -214,9 +216,9 @@ def test_a_deeper_network_that_diverges_does_not_surpass(shallow, deep, verdict,
 def test_a_recipe_by_which_every_network_diverges_says_nothing_of_depth():
     close = [0.9000, 0.9005, 0.9010] * 4
     accuracies = {"document": {"resnet18": LOST, "resnet50": LOST}, "tuned": {"resnet18": close, "resnet50": close}}
-    assert question4.judge_q4_depth(accuracies, FULL).verdict == "confirmed"
+    assert judge_q4_depth(accuracies, FULL).verdict == "confirmed"
     accuracies["tuned"]["resnet50"] = [0.95, 0.951, 0.95]
-    assert question4.judge_q4_depth(accuracies, FULL).verdict == "refuted"
+    assert judge_q4_depth(accuracies, FULL).verdict == "refuted"
 
 
 def test_trainings_that_diverged_reach_the_judge_of_depth():

@@ -27,7 +27,8 @@ from dl import claims
 from dl.cells import Cell, Finding, examine_cell
 from dl.claims import CE, MSE, REAL, Verdict
 from dl.claims.depth import judge_q4_depth
-from dl.claims.question4 import judge_q4_alexnet, judge_q4_rise, judge_q4_vgg
+from dl.claims.question4 import judge_q4_alexnet, judge_q4_vgg
+from dl.claims.rise import judge_q4_rise
 from dl.logistic.optimum import uniqueness
 from dl.logistic.problems import Problem
 from dl.ranking import compare
